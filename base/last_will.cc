@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <climits>
+#include <ctime>
 
 #include "base/status.h"
 
@@ -41,6 +42,29 @@ void LastWill::AddKill(int pidfd) {
   steps_.push_back({Kind::kKill, pidfd, "", 0});
 }
 
+void LastWill::AddKillListed(int procs_fd, absl::Duration limit) {
+  steps_.push_back({Kind::kKillListed, procs_fd, "",
+                    static_cast<int>(absl::ToInt64Milliseconds(limit))});
+}
+
+// One round; false when nobody is listed.  The file's lines are pids.
+bool LastWill::KillListed(int procs_fd) {
+  char text[4096];
+  const ssize_t count = ::pread(procs_fd, text, sizeof(text), 0);
+  bool any = false;
+  pid_t pid = 0;
+  for (ssize_t i = 0; i < count; ++i) {
+    if (text[i] >= '0' && text[i] <= '9') {
+      pid = pid * 10 + (text[i] - '0');
+    } else {
+      if (pid > 0) ::kill(pid, SIGKILL);
+      any |= pid > 0;
+      pid = 0;
+    }
+  }
+  return any;
+}
+
 void LastWill::CarryOut(const Step& step) const {
   switch (step.kind) {
     case Kind::kWrite:
@@ -60,6 +84,14 @@ void LastWill::CarryOut(const Step& step) const {
     case Kind::kKill:
       (void)::syscall(SYS_pidfd_send_signal, step.number, SIGKILL, nullptr, 0);
       break;
+    case Kind::kKillListed: {
+      const timespec pause = {0, 1000000};  // 1 ms
+      for (int waited = 0; waited < step.limit_ms && KillListed(step.number);
+           ++waited) {
+        ::nanosleep(&pause, nullptr);
+      }
+      break;
+    }
   }
 }
 

@@ -49,6 +49,10 @@ class LastWill {
   // SIGKILL; nothing happens if it has ended.
   void AddKill(int pidfd);
 
+  // SIGKILL to every process that the cgroup.procs file `procs_fd` (open for
+  // reading) lists, again and again until it lists none, at most `limit`.
+  void AddKillListed(int procs_fd, absl::Duration limit);
+
   // A descriptor to hold until the end.
   void KeepOpen(int fd) { keep_open_.push_back(fd); }
 
@@ -60,7 +64,7 @@ class LastWill {
   absl::Status Disarm();
 
  private:
-  enum class Kind { kWrite, kLimitFileSize, kWaitExit, kKill };
+  enum class Kind { kWrite, kLimitFileSize, kWaitExit, kKill, kKillListed };
   struct Step {
     Kind kind;
     int number;  // descriptor or pid
@@ -70,6 +74,7 @@ class LastWill {
 
   [[noreturn]] void Execute(int life_fd) const;
   void CarryOut(const Step& step) const;
+  static bool KillListed(int procs_fd);
 
   std::vector<Step> steps_;
   std::vector<int> keep_open_;

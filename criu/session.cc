@@ -26,6 +26,8 @@ namespace {
 constexpr absl::Duration kAbortLimit = absl::Seconds(3);
 // How long CRIU may take to start and tell its version.
 constexpr absl::Duration kStartLimit = absl::Seconds(10);
+// How long an idle CRIU may take to end when its connection is closed.
+constexpr absl::Duration kEndLimit = absl::Seconds(1);
 
 absl::Status Dispatch(const criu_notify& message, Notifications& notify) {
   const std::string& script = message.script();
@@ -136,6 +138,10 @@ absl::Status Session::AskVersion(const std::string& binary) {
 Session::~Session() {
   if (pid_ <= 0) return;
   socket_.Reset();
+  // It ends by itself when the connection is closed.
+  pollfd wait = {pidfd_.get(), POLLIN, 0};
+  (void)::poll(&wait, 1,
+               static_cast<int>(absl::ToInt64Milliseconds(kEndLimit)));
   ::kill(pid_, SIGKILL);
   Reap();
 }
@@ -265,9 +271,9 @@ absl::Status Session::Run(const criu_req& request, Notifications& notify,
   auto answer = Serve(request.type(), notify, limits);
   if (!answer.ok()) return answer.status();
   reply = *std::move(answer);
-  // The worker ends after its reply; a restore's last acts come before it.
+  // The worker has done all that it does, and only frees its memory now; the
+  // caller need not wait for that while the job stands still.
   socket_.Reset();
-  Reap();
   if (reply.type() != request.type()) {
     return absl::InternalError(
         absl::StrCat("CRIU answered a request it was not asked: ",

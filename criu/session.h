@@ -82,7 +82,7 @@ class Session {
   static absl::StatusOr<std::unique_ptr<Session>> Start(
       const StartOptions& options);
 
-  // Kills CRIU if it still runs, and reaps it.
+  // Lets CRIU end, kills it if it does not, and reaps it.
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;

@@ -19,8 +19,11 @@ absl::StatusOr<std::unique_ptr<FrozenScope>> FrozenScope::Enter(
 }
 
 absl::Status FrozenScope::Leave() {
+  return was_frozen() ? LeaveFrozen() : LeaveThawed();
+}
+
+absl::Status FrozenScope::LeaveThawed() {
   if (!entered_) return absl::OkStatus();
-  if (was_frozen()) return LeaveFrozen();
   entered_ = false;
   const absl::Status status =
       freezer_.Thaw({.deadline = freezer_.clock().Now() + kLeaveLimit})

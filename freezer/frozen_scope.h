@@ -39,8 +39,9 @@ class FrozenScope {
   // were killed and it was removed) is no error.  A second call does nothing.
   absl::Status Leave();
 
-  // Leaves it FROZEN instead; reads the state back.
+  // Leaves it FROZEN, or thawed, instead; reads the state back.
   absl::Status LeaveFrozen();
+  absl::Status LeaveThawed();
 
  private:
   FrozenScope(Freezer& freezer, v1::FreezeReport report)
