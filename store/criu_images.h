@@ -10,7 +10,7 @@
 //   for (const ImageProcess& process : contents.processes) ...
 //
 // All functions take a descriptor of the image's directory, work on a pending
-// image as well as on a published one, and are thread-safe.  FixPeriodicTimerfds
+// image as well as on a published one, and are thread-safe. FixPeriodicTimerfds
 // changes a file: call it before Seal().
 #ifndef CKPT_STORE_CRIU_IMAGES_H_
 #define CKPT_STORE_CRIU_IMAGES_H_
@@ -67,7 +67,7 @@ struct ImageFile {
   bool mapped = false;                  // into memory
   bool executable = false;              // the program of a process
   bool directory = false;               // working or root directory
-  bool deleted = false;  // had no name any more: CRIU brings it back itself
+  bool deleted = false;   // had no name any more: CRIU brings it back itself
   bool external = false;  // given from outside (--external)
 };
 

@@ -10,8 +10,8 @@
 //   CKPT_ASSIGN_OR_RETURN(Image image, store.Open("job7"));
 //   CKPT_RETURN_IF_ERROR(image.Verify());
 //
-// An image is a directory that is absent or whole (docs/image_format.md).  It is
-// named in one of two ways:
+// An image is a directory that is absent or whole (docs/image_format.md).  It
+// is named in one of two ways:
 //   job7         a NAME: the directory job7 of the store.  Letters, digits and
 //                . _ - ; no dot first; at most 200 characters.
 //   ./x, /a/b/x  anything with a slash: a path, used as it is.  Its parent must

@@ -1,0 +1,32 @@
+// Sizes and digests of many files of one directory, on two threads, and their
+// way to the disk.
+//
+//   CKPT_ASSIGN_OR_RETURN(
+//       const std::vector<v1::ManifestFile> files,
+//       DigestFiles(dir_fd, names, Durability::kOnDisk));
+#ifndef CKPT_STORE_FILE_DIGESTS_H_
+#define CKPT_STORE_FILE_DIGESTS_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "proto/image.pb.h"
+
+namespace ckpt {
+
+enum class Durability {
+  kAsIs,    // read only
+  kOnDisk,  // every file is on the disk when the call returns OK
+};
+
+// Name, size and SHA-256 of each file, in the order given.
+// NotFound: a file is missing.  FailedPrecondition: one is no regular file, or
+// grew or shrank meanwhile.  ResourceExhausted, Internal: the file system
+// failed.  Thread-safe.
+absl::StatusOr<std::vector<v1::ManifestFile>> DigestFiles(
+    int dir_fd, const std::vector<std::string>& names, Durability durability);
+
+}  // namespace ckpt
+
+#endif  // CKPT_STORE_FILE_DIGESTS_H_
