@@ -151,6 +151,12 @@ class KernelCgroup : public Cgroup {
     return fd;
   }
 
+  absl::StatusOr<UniqueFd> OpenForRead(const std::string& file) override {
+    auto fd = OpenAt(dir_.get(), file, O_RDONLY);
+    if (!fd.ok()) return InThisGroup(fd.status());
+    return fd;
+  }
+
  private:
   // Errors of the kernel name the file only; here comes the group.
   absl::Status InThisGroup(const absl::Status& status) const {
@@ -252,6 +258,18 @@ absl::StatusOr<std::vector<pid_t>> Cgroup::Threads() {
       const std::string text,
       Read(hierarchy() == v1::HIERARCHY_V1 ? kV1TasksFile : kV2ThreadsFile));
   return ParsePids(text);
+}
+
+absl::Status Cgroup::AddProcess(pid_t pid) {
+  return Write(kProcsFile, absl::StrCat(pid));
+}
+
+absl::StatusOr<UniqueFd> Cgroup::OpenProcsForWrite() {
+  return OpenForWrite(kProcsFile);
+}
+
+absl::StatusOr<UniqueFd> Cgroup::OpenProcsForRead() {
+  return OpenForRead(kProcsFile);
 }
 
 absl::StatusOr<std::vector<pid_t>> Cgroup::SubtreeProcesses() {

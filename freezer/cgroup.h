@@ -58,8 +58,9 @@ class Cgroup {
   virtual absl::StatusOr<UniqueFd> Lock() = 0;
   // Who holds the lock now; 0: nobody.
   virtual pid_t LockHolder() = 0;
-  // A descriptor for writing `file`, for a LastWill.
+  // A descriptor of one of the group's files, for a LastWill or a child process.
   virtual absl::StatusOr<UniqueFd> OpenForWrite(const std::string& file) = 0;
+  virtual absl::StatusOr<UniqueFd> OpenForRead(const std::string& file) = 0;
 
   // Below: the same for every implementation.
 
@@ -67,6 +68,12 @@ class Cgroup {
   absl::StatusOr<std::vector<pid_t>> Processes();
   // Threads of this group itself.
   absl::StatusOr<std::vector<pid_t>> Threads();
+  // Moves a process, with all its threads, into this group.
+  absl::Status AddProcess(pid_t pid);
+  // The list of processes: written to by who wants to be in it, read by who
+  // wants to know.
+  absl::StatusOr<UniqueFd> OpenProcsForWrite();
+  absl::StatusOr<UniqueFd> OpenProcsForRead();
   // Processes of this group and all groups below it.
   absl::StatusOr<std::vector<pid_t>> SubtreeProcesses();
 };

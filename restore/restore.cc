@@ -182,10 +182,7 @@ absl::Status RestoreOperation::PrepareGroup() {
 absl::Status RestoreOperation::ArmGuardian() {
   // Without us CRIU undoes its work at its next notification; the rest is for
   // the case that it does not.
-  CKPT_ASSIGN_OR_RETURN(
-      const UniqueFd procs,
-      OpenAt(AT_FDCWD, absl::StrCat(group_->path(), "/cgroup.procs"),
-             O_RDONLY));
+  CKPT_ASSIGN_OR_RETURN(const UniqueFd procs, group_->OpenProcsForRead());
   guardian_ = std::make_unique<LastWill>();
   guardian_->AddWaitExit(criu_->pidfd(), kGuardianPatience);
   guardian_->AddKill(criu_->pidfd());
@@ -215,7 +212,7 @@ absl::Status RestoreOperation::MoveOthersOut(const std::vector<pid_t>& tree) {
                         freezer::CgroupOf(::getpid(), group_->hierarchy()));
   for (const pid_t pid : members) {
     if (std::find(tree.begin(), tree.end(), pid) != tree.end()) continue;
-    const absl::Status moved = ours->Write("cgroup.procs", absl::StrCat(pid));
+    const absl::Status moved = ours->AddProcess(pid);
     if (!moved.ok() && !absl::IsNotFound(moved)) return moved;
   }
   for (const pid_t pid : tree) {
@@ -264,7 +261,7 @@ absl::Status RestoreOperation::WritePidfile() {
 absl::Status RestoreOperation::CallCriu() {
   const absl::Time start = clock_.Now();
   UniqueFd procs;
-  CKPT_ASSIGN_OR_RETURN(procs, group_->OpenForWrite("cgroup.procs"));
+  CKPT_ASSIGN_OR_RETURN(procs, group_->OpenProcsForWrite());
   CKPT_ASSIGN_OR_RETURN(criu_,
                         criu::Session::Start({.binary = environment_.criu,
                                               .cgroup_procs_fd = procs.get()}));
