@@ -301,4 +301,20 @@ absl::StatusOr<pid_t> Session::Restore(const RestoreArguments& arguments,
   return reply.restore().pid();
 }
 
+absl::Status Session::CheckKernel(int work_dir_fd, const std::string& log_file,
+                                  const Limits& limits) {
+  criu_req request;
+  request.set_type(CHECK);
+  criu_opts& options = *request.mutable_opts();
+  options.set_images_dir_fd(work_dir_fd);
+  options.set_work_dir_fd(work_dir_fd);
+  options.set_log_file(log_file);
+  Notifications none;
+  criu_resp reply;
+  const absl::Status status =
+      Run(request, none, limits, "work with this kernel", reply);
+  if (!absl::IsInternal(status)) return status;
+  return absl::FailedPreconditionError(status.message());
+}
+
 }  // namespace ckpt::criu

@@ -103,6 +103,11 @@ class Session {
   absl::StatusOr<pid_t> Restore(const RestoreArguments& arguments,
                                 Notifications& notify, const Limits& limits);
 
+  // CRIU's own check of the kernel (criu check).  FailedPrecondition with its
+  // words when something is missing.
+  absl::Status CheckKernel(int work_dir_fd, const std::string& log_file,
+                           const Limits& limits);
+
   // Whole text of the log of the operation.
   std::string ReadLog() const;
 
