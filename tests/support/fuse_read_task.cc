@@ -97,7 +97,9 @@ absl::Status Answer(int fuse, const Request& request) {
     }
     case FUSE_OPEN: {
       fuse_open_out out = {};
-      out.open_flags = FOPEN_DIRECT_IO;  // one read() is one request
+      // One read() is one request, and close() is none: a killed task would
+      // wait for the answer.
+      out.open_flags = FOPEN_DIRECT_IO | FOPEN_NOFLUSH;
       return Reply(fuse, request, &out, sizeof out);
     }
     default:
