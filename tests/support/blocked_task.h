@@ -15,12 +15,15 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "base/unique_fd.h"
 #include "tests/support/test_cgroup.h"
 
 namespace ckpt {
@@ -43,8 +46,11 @@ class BlockedTask {
   static absl::StatusOr<std::unique_ptr<BlockedTask>> Start(
       Kind kind, const std::vector<const TestCgroup*>& cgroups);
 
-  // Kills and reaps the task; it must not be in a frozen v1 group.
-  virtual ~BlockedTask() = default;
+  // Thaws the task's groups, or it would not die, kills and reaps it.
+  virtual ~BlockedTask();
+
+  BlockedTask(const BlockedTask&) = delete;
+  BlockedTask& operator=(const BlockedTask&) = delete;
 
   pid_t pid() const { return pid_; }
 
@@ -57,7 +63,16 @@ class BlockedTask {
 
  protected:
   BlockedTask() = default;
+
+  // Forks the task: it joins the groups, keeps no descriptor but `kept_fd` and
+  // stdin to stderr, calls `block`, and when that returns says so and sleeps.
+  absl::Status Fork(const std::vector<const TestCgroup*>& cgroups, int kept_fd,
+                    const std::function<void()>& block);
+
+ private:
+  std::vector<std::string> cgroup_paths_;
   pid_t pid_ = -1;
+  UniqueFd unblocked_;  // readable when the task has left the kernel
 };
 
 }  // namespace ckpt

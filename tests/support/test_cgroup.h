@@ -14,8 +14,9 @@
 // before the test goes.  The guard looks the groups up by name, so what the
 // code under test creates below them is cleaned too.
 //
-// The destructor cleans its own subtree: thaws it, kills every task in it and
-// removes it.  Killed tasks that are children of the test are reaped.
+// The destructor cleans its own subtree: thaws it (and, for a nested group,
+// what it is nested in), kills every task in it and removes it.  Killed tasks
+// that are children of the test are reaped.
 #ifndef CKPT_TESTS_SUPPORT_TEST_CGROUP_H_
 #define CKPT_TESTS_SUPPORT_TEST_CGROUP_H_
 
@@ -42,6 +43,11 @@ const char* CgroupStateName(CgroupState state);  // "THAWED" ...
 // Where the hierarchy is mounted ("/sys/fs/cgroup/freezer"), by filesystem type
 // and options.  NotFound when this machine has none of that version.
 absl::StatusOr<std::string> CgroupMount(CgroupVersion version);
+
+// Why the caller cannot have a TestCgroup of that version (no root, no
+// hierarchy, a read-only one), for the message of a skipped test; "" when it
+// can.
+std::string WhyNoCgroup(CgroupVersion version);
 
 // Not thread-safe.
 class TestCgroup {
@@ -79,7 +85,7 @@ class TestCgroup {
                           Clock& clock = Clock::Real()) const;
 
   // Processes of the group and of all groups below it; no zombies.
-  absl::StatusOr<std::vector<pid_t>> Processes() const;
+  std::vector<pid_t> Processes() const;
 
   // Thaws the subtree and kills every task in it; returns when it is empty and
   // those that are children of the caller are reaped.
