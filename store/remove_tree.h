@@ -17,12 +17,10 @@
 
 namespace ckpt {
 
-// Removes the directory `name` of `parent_fd`.  OK if there is none.  Goes on
-// after an error, and returns the first.  Symbolic links are removed, never
-// followed.
-// FailedPrecondition: something is still mounted in there; that stays.
-// PermissionDenied, Internal, ...: as the file system says.
-// Thread-safe.
+// Removes the directory `name` (no path) of `parent_fd`.  OK if there is none.
+// Goes on after an error, and returns the first.  Symbolic links are removed,
+// never followed. FailedPrecondition: something is still mounted in there; that
+// stays. PermissionDenied, Internal, ...: as the file system says. Thread-safe.
 absl::Status RemoveTree(int parent_fd, const std::string& name);
 
 // The places below `directory` where something is mounted, in the order of
