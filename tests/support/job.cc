@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -106,6 +107,36 @@ bool Collect(int pidfd, Pipe& out, Pipe& err, absl::Time deadline,
   }
 }
 
+bool Contains(absl::Span<const pid_t> pids, pid_t pid) {
+  return std::find(pids.begin(), pids.end(), pid) != pids.end();
+}
+
+// Reaps the dead children of ours that hold one of the numbers; describes one
+// task that goes on holding one, or returns "".
+std::string ReapHolders(absl::Span<const pid_t> pids) {
+  ProcFs& proc = ProcFs::Real();
+  std::vector<pid_t> tasks(pids.begin(), pids.end());  // threads, for one
+  const auto processes = proc.Processes();
+  if (processes.ok()) {
+    tasks.insert(tasks.end(), processes->begin(), processes->end());
+  }
+  std::string holder;
+  for (const pid_t task : tasks) {
+    const auto stat = proc.Stat(task);
+    if (!stat.ok() ||
+        !(Contains(pids, task) || Contains(pids, stat->pgid) ||
+          Contains(pids, stat->sid)) ||
+        ::waitpid(task, nullptr, WNOHANG) == task) {
+      continue;
+    }
+    holder =
+        absl::StrCat("process ", DescribeTask(proc, task),
+                     " is still there, in state ", std::string(1, stat->state),
+                     ", group ", stat->pgid, ", session ", stat->sid);
+  }
+  return holder;
+}
+
 std::vector<std::string> EnvironmentWith(
     const std::vector<std::string>& added) {
   std::vector<std::string> all;
@@ -143,21 +174,12 @@ std::vector<pid_t> ReapAll() {
 
 absl::Status WaitUntilGone(absl::Span<const pid_t> pids, absl::Time deadline,
                            Clock& clock) {
-  ProcFs& proc = ProcFs::Real();
-  for (const pid_t pid : pids) {
-    for (;;) {
-      ::waitpid(pid, nullptr, WNOHANG);
-      const auto stat = proc.Stat(pid);
-      if (absl::IsNotFound(stat.status())) break;
-      if (clock.Now() >= deadline) {
-        return absl::DeadlineExceededError(absl::StrCat(
-            "process ", DescribeTask(proc, pid), " is still there, in state ",
-            stat.ok() ? std::string(1, stat->state) : "unknown"));
-      }
-      clock.Sleep(kPollInterval);
-    }
+  for (;;) {
+    const std::string holder = ReapHolders(pids);
+    if (holder.empty()) return absl::OkStatus();
+    if (clock.Now() >= deadline) return absl::DeadlineExceededError(holder);
+    clock.Sleep(kPollInterval);
   }
-  return absl::OkStatus();
 }
 
 absl::StatusOr<Job> Job::Start(const Options& options) {

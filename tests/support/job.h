@@ -42,8 +42,10 @@ void BecomeReaper();
 // own fork() included; returns their pids.
 std::vector<pid_t> ReapAll();
 
-// Waits until none of `pids` exists any more, not even as a zombie; reaps those
-// that are children of the caller.  DeadlineExceeded names the first left.
+// Waits until none of `pids` is held by anybody, zombies included: as a process
+// or thread, or as the number of a process group or session (which a zombie
+// child of a job that nobody has reaped is enough for).  Reaps holders that are
+// children of the caller.  DeadlineExceeded names one that is left.
 absl::Status WaitUntilGone(absl::Span<const pid_t> pids, absl::Time deadline,
                            Clock& clock = Clock::Real());
 

@@ -94,6 +94,21 @@ TEST_F(JobTest, WaitUntilGoneReapsAWholeTree) {
   EXPECT_EQ(job->Tree().status().code(), absl::StatusCode::kNotFound);
 }
 
+TEST_F(JobTest, WaitUntilGoneReapsZombiesThatHoldASession) {
+  // The shell does not reap its child; when it is killed, both are ours.
+  const auto job = Start({"/bin/sh", "-c", "sleep 0 & exec sleep 1000"});
+  ASSERT_TRUE(job.ok()) << job.status();
+  const absl::Time deadline = Soon();
+  while (group_->Processes().size() > 1 || job->Tree()->size() < 2) {
+    ASSERT_LT(Clock::Real().Now(), deadline);
+  }
+  const pid_t zombie = job->Tree()->back();
+  ASSERT_TRUE(group_->KillAll(Soon()).ok());
+  EXPECT_TRUE(WaitUntilGone({job->pid()}, Soon()).ok());
+  EXPECT_EQ(ProcFs::Real().Stat(zombie).status().code(),
+            absl::StatusCode::kNotFound);
+}
+
 TEST_F(JobTest, WaitUntilGoneNamesWhoStays) {
   const auto job = Start({"/bin/sleep", "1000"});
   ASSERT_TRUE(job.ok()) << job.status();

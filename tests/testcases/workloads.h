@@ -18,9 +18,11 @@
 
 namespace ckpt {
 
-// What CRIU must be allowed, beyond its defaults, to dump and restore a
-// workload.
+// What CRIU needs, beyond its defaults, to dump and restore a workload.
 struct CriuNeeds {
+  // CRIU before 4.2 cannot dump any TCP socket on Linux 6.16 or newer; see
+  // WhyCannotRun().
+  bool inet_sockets = false;
   bool tcp_established = false;
   bool link_remap = false;
   bool file_locks = false;
@@ -38,6 +40,10 @@ struct WorkloadSpec {
   int min_threads = 1;        // of all its processes together
   std::string requires_file;  // what the machine must have, "" for nothing
 
+  // What every CRIU so far does wrong with this workload: it is dumped and
+  // restored without an error, and then stands still.  "" for nothing.
+  std::string criu_defect;
+
   // argv that runs the workload with its record in `status_path`.
   std::vector<std::string> CommandLine(const std::string& status_path) const;
 };
@@ -53,6 +59,11 @@ absl::Span<const WorkloadSpec> AllWorkloads();
 
 // The workload of that name; it must exist.
 const WorkloadSpec& WorkloadNamed(absl::string_view name);
+
+// Why the workload cannot be run here and dumped by a CRIU of that version
+// ("4.1.1"), for the message of a skipped test; "" when it can.
+std::string WhyCannotRun(const WorkloadSpec& spec,
+                         absl::string_view criu_version);
 
 // Absolute path of a file in the runfiles of the running test ("tests/..."),
 // or in the working directory when there are none.
