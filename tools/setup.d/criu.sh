@@ -10,13 +10,14 @@
 readonly criu_minimum=4.1
 # Debian 13, and then what comes after it.
 readonly criu_suites=(trixie forky)
-# Linux 6.16 made SO_PASSCRED and SO_PASSSEC fail on sockets that are not unix
-# ones, and CRIU before 4.2 takes that for an error: it dumps no inet socket
-# there.  Not worth a download to see.
+# Linux 6.16 made SO_PASSCRED and SO_PASSSEC fail on inet sockets.  CRIU before
+# 4.2 reads them of every socket and takes that for an error, so there it dumps
+# no inet socket at all.  Not worth a download to see.
 readonly strict_sockets_linux=6.16
 readonly strict_sockets_criu=4.2
 readonly debian_keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
+mirror=
 # Why the suites tried so far did not do.
 suite_reasons=()
 
@@ -66,7 +67,7 @@ private_apt() {
 
 # Sets mirror, once.
 find_mirror() {
-  [[ -z ${mirror:-} ]] || return 0
+  [[ -z $mirror ]] || return 0
   start_log
   mirror=$(debian_mirror)
   if [[ -z $mirror ]]; then
@@ -128,8 +129,7 @@ fetch_proto() {
 # prefix meets the libraries of the next.
 write_wrapper() {
   local libraries=$1/usr/lib/x86_64-linux-gnu
-  mkdir -p "$1/bin"
-  cat >"$1/bin/criu" <<END
+  cat >"$1/bin/criu" <<END || return
 #!/bin/sh
 exec $libraries/ld-linux-x86-64.so.2 --library-path $libraries --argv0 criu $1/usr/sbin/criu "\$@"
 END
@@ -145,15 +145,15 @@ replace_link() {
 # unpack SUITE VERSION: makes a prefix, beside the one in use, and sets prefix.
 unpack() {
   local deb
-  mkdir -p "$ckpt_root/bin"
-  prefix=$(mktemp -d "$ckpt_root/criu-$2.XXXXXX")
+  mkdir -p "$ckpt_root/bin" || return
+  prefix=$(mktemp -d "$ckpt_root/criu-$2.XXXXXX") || return
   for deb in "$scratch/$1"/cache/archives/*.deb; do
-    dpkg-deb --extract "$deb" "$prefix"
+    dpkg-deb --extract "$deb" "$prefix" || return
   done
   chmod 755 "$prefix"
-  write_wrapper "$prefix"
-  mkdir -p "$prefix/include/criu"
-  install --mode=644 "$scratch/$1/rpc.proto" "$prefix/include/criu/rpc.proto"
+  mkdir -p "$prefix/bin" "$prefix/include/criu" &&
+    write_wrapper "$prefix" &&
+    install --mode=644 "$scratch/$1/rpc.proto" "$prefix/include/criu/rpc.proto"
 }
 
 # Makes $prefix the one in use.  Whoever interrupts this keeps the old one.
@@ -168,16 +168,18 @@ switch_prefix() {
     ! -path "$old" -exec rm -rf {} +
 }
 
-# install_from SUITE: on failure says why in suite_reason.
-install_from() {
+# prefix_from SUITE: makes a prefix with a CRIU that works, and sets prefix.  On
+# failure says why in suite_reason.
+prefix_from() {
   local suite=$1 version
+  prefix=
   if ! prepare_private_apt "$suite"; then
     suite_reason="cannot read its package list: $(apt_reason)"
     return 1
   fi
   version=$(candidate_version "$suite" criu)
   if ! at_least "$version" "$criu_minimum"; then
-    suite_reason="${version:-no CRIU}, older than $criu_minimum"
+    suite_reason="${version:-no CRIU there}, ckpt needs $criu_minimum or newer"
     return 1
   elif at_least "$(uname -r)" "$strict_sockets_linux" &&
     ! at_least "$version" "$strict_sockets_criu"; then
@@ -188,26 +190,30 @@ install_from() {
     suite_reason="$version, cannot be downloaded: $(apt_reason)"
     return 1
   fi
-  unpack "$suite" "$version"
-  if ! criu_works "$prefix/bin/criu"; then
+  if ! unpack "$suite" "$version" 2>>"$log_file"; then
+    suite_reason="$version, cannot be unpacked: $(tail -n 1 "$log_file")"
+  elif ! criu_works "$prefix/bin/criu"; then
     suite_reason="$version, $criu_reason"
-    rm -rf "$prefix"
-    return 1
+  else
+    return 0
   fi
-  switch_prefix
+  [[ -z $prefix ]] || rm -rf "$prefix"
+  return 1
 }
 
 install_criu() {
   local start=$SECONDS suite suite_reason prefix
   report criu "$1; fetching one of a newer Debian"
   for suite in "${criu_suites[@]}"; do
-    if install_from "$suite"; then
+    if prefix_from "$suite"; then
+      switch_prefix
       remember_criu_works "$ckpt_root/bin/criu"
+      ((${#suite_reasons[@]} == 0)) ||
+        report criu "not the one of Debian" "${suite_reasons[@]}"
       report criu "$(criu_version "$ckpt_root/bin/criu") of Debian $suite" \
         "installed in $ckpt_root in $((SECONDS - start)) s, dumps and restores"
       return
     fi
-    report criu "not the one of Debian $suite: $suite_reason"
     suite_reasons+=("$suite: $suite_reason")
   done
   refuse criu "found none that works on kernel $(uname -r):" \

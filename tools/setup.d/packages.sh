@@ -12,11 +12,11 @@ readonly build_packages=(
 readonly run_packages=(openssl iproute2 procps redis-tools)
 readonly lint_packages=(clang clang-format clang-tidy libclang-rt-14-dev)
 
-# Signs the release that CRIU comes from; the first Debian 12 did not have it.
+# Signs the releases that CRIU comes from; the first Debian 12 did not have it.
 readonly trixie_key=/usr/share/keyrings/debian-archive-trixie-automatic.gpg
 
 # How apt words it.
-readonly no_network='resolv|[Uu]nable to connect|[Cc]onnection (failed|timed)'
+readonly no_network='resolv|(nable to|ould not) connect|onnection (failed|timed)'
 
 log_started=false
 

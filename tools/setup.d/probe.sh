@@ -36,6 +36,8 @@ readonly tcp_sample='
 
 sample_pid=
 network_pid=
+# What to put before a command to have it run in the network.
+in_network=()
 criu_reason=
 
 # wait_for COMMAND...: polls for up to five seconds.
@@ -64,7 +66,7 @@ exec_alone() {
 
 # start_sample NAME COMMAND...: NAME is what it is called when it is ready.
 start_sample() {
-  (in_network exec_alone "${@:2}") </dev/null >/dev/null 2>&1 &
+  (exec_alone "${in_network[@]}" "${@:2}") </dev/null >/dev/null 2>&1 &
   sample_pid=$!
   # Else the shell announces its death.
   disown
@@ -92,25 +94,14 @@ start_network() {
     </dev/null >/dev/null 2>&1 &
   network_pid=$!
   disown
+  in_network=(nsenter "--net=/proc/$network_pid/ns/net" --)
   wait_for process_is "$network_pid" sleep
 }
 
 stop_network() {
   [[ -z $network_pid ]] || kill -KILL "$network_pid" 2>/dev/null || true
   network_pid=
-}
-
-# in_network FUNCTION-OR-COMMAND ARGUMENT...: in the network, if there is one.
-# A function is what ends by becoming its arguments.
-in_network() {
-  local enter=()
-  [[ -z $network_pid ]] ||
-    enter=(nsenter "--net=/proc/$network_pid/ns/net" --)
-  if [[ $1 == exec_alone ]]; then
-    exec_alone "${enter[@]}" "${@:2}"
-  else
-    "${enter[@]}" "$@"
-  fi
+  in_network=()
 }
 
 stop_probe() {
@@ -132,7 +123,8 @@ criu_errors() {
 
 # run_criu CRIU LOG ARGUMENT...: a hanging CRIU must not hang us.
 run_criu() {
-  in_network timeout --kill-after=5 60 "$1" "${@:3}" >"$2" 2>&1 </dev/null
+  "${in_network[@]}" timeout --kill-after=5 60 "$1" "${@:3}" \
+    >"$2" 2>&1 </dev/null
 }
 
 # round_trip CRIU NAME OPTION...: dumps the sample of that name and restores
@@ -175,7 +167,7 @@ memory_works() {
 
 tcp_works() {
   if ! start_network; then
-    criu_reason="cannot make a network namespace to try it in"
+    criu_reason="cannot make a network with iproute2 to try it in"
     return 1
   elif ! start_sample tcp-connected perl -e "$tcp_sample"; then
     criu_reason="cannot open TCP connections to try it on"
@@ -193,12 +185,12 @@ tcp_works() {
 
 # criu_works CRIU: on failure the reason is in criu_reason.
 criu_works() {
-  local works=true
+  local works=false
   criu_reason=
-  # One after the other, for each would do under the name of the last.
-  check_works "$1" && memory_works "$1" || works=false
-  stop_probe
-  "$works" && tcp_works "$1" || works=false
+  if check_works "$1" && memory_works "$1" && stop_sample &&
+    tcp_works "$1"; then
+    works=true
+  fi
   stop_probe
   "$works"
 }
