@@ -16,7 +16,7 @@ readonly lint_packages=(clang clang-format clang-tidy libclang-rt-14-dev)
 readonly trixie_key=/usr/share/keyrings/debian-archive-trixie-automatic.gpg
 
 # How apt words it.
-readonly no_network='resolv|(nable to|ould not) connect|onnection (failed|timed)'
+readonly no_network='resolv|(nable to|ould not) connect|onnection (fail|timed)'
 
 log_started=false
 
