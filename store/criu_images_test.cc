@@ -82,6 +82,7 @@ TEST_F(CriuImagesTest, ProcessesAreDecoded) {
   EXPECT_EQ(child.comm, "gone");
   EXPECT_EQ(child.state, ImageTaskState::kZombie);
   EXPECT_TRUE(child.fds.empty());
+  EXPECT_EQ(child.threads, std::vector<pid_t>{102});
   EXPECT_EQ(contents->threads, 3);
   EXPECT_EQ(contents->memory_bytes, 5 * 4096U);
 }
