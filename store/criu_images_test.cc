@@ -217,6 +217,14 @@ TEST_F(CriuImagesTest, MemFdIsDescribedByItsNameAndNeedsItsPages) {
             "image file pagemap-shmem-78.img: missing");
 }
 
+TEST_F(CriuImagesTest, SystemVMemoryNeedsItsPages) {
+  criu_images::IpcShm segment;
+  segment.mutable_desc()->set_id(4);
+  WriteCriuFile(dir_.fd(), "ipcns-shm-9.img", CriuMagic::kIpcShm, {&segment});
+  EXPECT_EQ(CheckComplete(dir_.fd()).message(),
+            "image file pagemap-shmem-4.img: missing");
+}
+
 TEST_F(CriuImagesTest, WholeImageIsComplete) {
   EXPECT_TRUE(CheckComplete(dir_.fd()).ok()) << CheckComplete(dir_.fd());
 }
