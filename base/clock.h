@@ -3,7 +3,8 @@
 //
 //   const absl::Time deadline = clock.Now() + timeout;
 //
-// Now() is CLOCK_MONOTONIC: use it for deadlines and intervals, never as a date.
+// Now() is CLOCK_MONOTONIC: use it for deadlines and intervals, never as a
+// date.
 #ifndef CKPT_BASE_CLOCK_H_
 #define CKPT_BASE_CLOCK_H_
 

@@ -1,5 +1,5 @@
-// Named fault points: places where a test makes a step of a real operation fail,
-// die or stand still.
+// Named fault points: places where a test makes a step of a real operation
+// fail, die or stand still.
 //
 //   CKPT_RETURN_IF_ERROR(FaultPoint("dump.frozen"));
 //

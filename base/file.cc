@@ -90,8 +90,8 @@ absl::StatusOr<std::string> ReadFile(const std::string& path) {
 absl::Status WriteKernelFileAt(int dir_fd, const std::string& name,
                                absl::string_view data) {
   CKPT_ASSIGN_OR_RETURN(const UniqueFd fd, OpenAt(dir_fd, name, O_WRONLY));
-  const ssize_t count = RetryOnEintr(
-      [&] { return ::write(fd.get(), data.data(), data.size()); });
+  const ssize_t count =
+      RetryOnEintr([&] { return ::write(fd.get(), data.data(), data.size()); });
   if (count < 0) {
     return ErrnoToStatus(errno, absl::StrCat("write '", data, "' to"), name);
   }

@@ -54,8 +54,8 @@ class RealProcFs : public ProcFs {
     CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> threads, Threads(pid));
     std::vector<pid_t> children;
     for (const pid_t tid : threads) {
-      const auto text = ReadFile(
-          absl::StrCat("/proc/", pid, "/task/", tid, "/children"));
+      const auto text =
+          ReadFile(absl::StrCat("/proc/", pid, "/task/", tid, "/children"));
       if (!text.ok()) continue;  // the thread ended
       const std::vector<pid_t> some = ParsePids(*text);
       children.insert(children.end(), some.begin(), some.end());

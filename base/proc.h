@@ -4,7 +4,8 @@
 //   CKPT_ASSIGN_OR_RETURN(ThreadStat stat, proc.Stat(tid));
 //
 // Everything is a snapshot: a task may have ended by the time you read it, and
-// then the answer is NotFound.  Callers that need a stable picture freeze first.
+// then the answer is NotFound.  Callers that need a stable picture freeze
+// first.
 #ifndef CKPT_BASE_PROC_H_
 #define CKPT_BASE_PROC_H_
 
@@ -22,11 +23,11 @@ namespace ckpt {
 // From /proc/TID/stat and status (proc(5)).
 struct ThreadStat {
   pid_t tid = 0;
-  pid_t pid = 0;         // thread group
-  pid_t ppid = 0;        // 0: parent outside this PID namespace
+  pid_t pid = 0;   // thread group
+  pid_t ppid = 0;  // 0: parent outside this PID namespace
   pid_t pgid = 0;
   pid_t sid = 0;
-  char state = '?';      // R S D T t Z X I
+  char state = '?';          // R S D T t Z X I
   uint64_t start_ticks = 0;  // start time; with tid, names a task for good
   std::string comm;
 };
@@ -43,7 +44,8 @@ class ProcFs {
   virtual absl::StatusOr<std::vector<pid_t>> Children(pid_t pid) = 0;
   // Every process of the PID namespace.
   virtual absl::StatusOr<std::vector<pid_t>> Processes() = 0;
-  // A value of /proc/TID/status, for example "TracerPid" or "Uid"; "" if absent.
+  // A value of /proc/TID/status, for example "TracerPid" or "Uid"; "" if
+  // absent.
   virtual absl::StatusOr<std::string> StatusField(pid_t tid,
                                                   absl::string_view key) = 0;
   // Contents of /proc/TID/NAME: wchan, syscall, stack, cgroup, cmdline ...

@@ -40,23 +40,22 @@ absl::Status WithMessage(const absl::Status& status, absl::string_view message);
 
 }  // namespace ckpt
 
-#define CKPT_RETURN_IF_ERROR(expression)                  \
-  do {                                                    \
-    if (absl::Status ckpt_status = (expression);          \
-        !ckpt_status.ok()) {                              \
-      return ckpt_status;                                 \
-    }                                                     \
+#define CKPT_RETURN_IF_ERROR(expression)                              \
+  do {                                                                \
+    if (absl::Status ckpt_status = (expression); !ckpt_status.ok()) { \
+      return ckpt_status;                                             \
+    }                                                                 \
   } while (false)
 
 #define CKPT_STATUS_CONCAT_INNER_(a, b) a##b
 #define CKPT_STATUS_CONCAT_(a, b) CKPT_STATUS_CONCAT_INNER_(a, b)
 
-#define CKPT_ASSIGN_OR_RETURN(left, expression)                              \
+#define CKPT_ASSIGN_OR_RETURN(left, expression)                               \
   CKPT_ASSIGN_OR_RETURN_(CKPT_STATUS_CONCAT_(ckpt_statusor_, __LINE__), left, \
                          expression)
 
-#define CKPT_ASSIGN_OR_RETURN_(temporary, left, expression) \
-  auto temporary = (expression);                            \
+#define CKPT_ASSIGN_OR_RETURN_(temporary, left, expression)  \
+  auto temporary = (expression);                             \
   if (!temporary.ok()) return std::move(temporary).status(); \
   left = *std::move(temporary)
 

@@ -1,0 +1,38 @@
+#include "base/host.h"
+
+#include <sys/utsname.h>
+
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_split.h"
+#include "base/file.h"
+
+namespace ckpt {
+
+HostInfo ReadHostInfo() {
+  HostInfo host;
+  utsname names;
+  if (::uname(&names) == 0) {
+    host.node_name = names.nodename;
+    host.kernel_release = names.release;
+    host.machine = names.machine;
+  }
+  const auto text = ReadFile("/proc/cpuinfo");
+  if (!text.ok()) return host;
+  // The first processor's lines end at the first empty one.
+  for (const absl::string_view line : absl::StrSplit(*text, '\n')) {
+    if (line.empty()) break;
+    const std::pair<absl::string_view, absl::string_view> fields =
+        absl::StrSplit(line, absl::MaxSplits(':', 1));
+    const absl::string_view key = absl::StripAsciiWhitespace(fields.first);
+    const absl::string_view value = absl::StripAsciiWhitespace(fields.second);
+    if (key == "model name") host.cpu_model = std::string(value);
+    if (key == "flags" || key == "Features") {
+      host.cpu_flags = std::string(value);
+    }
+  }
+  return host;
+}
+
+}  // namespace ckpt

@@ -1,0 +1,22 @@
+// What this node is: for manifests, and for comparing two nodes.
+#ifndef CKPT_BASE_HOST_H_
+#define CKPT_BASE_HOST_H_
+
+#include <string>
+
+namespace ckpt {
+
+struct HostInfo {
+  std::string node_name;       // uname(2)
+  std::string kernel_release;  // e.g. "6.12.1"
+  std::string machine;         // e.g. "x86_64"
+  std::string cpu_model;       // of the first processor; may be empty
+  std::string cpu_flags;       // blank-separated, as in /proc/cpuinfo
+};
+
+// Never fails: what cannot be read is empty.
+HostInfo ReadHostInfo();
+
+}  // namespace ckpt
+
+#endif  // CKPT_BASE_HOST_H_

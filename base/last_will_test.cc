@@ -1,0 +1,119 @@
+#include "base/last_will.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "absl/strings/numbers.h"
+#include "base/file.h"
+#include "gtest/gtest.h"
+
+namespace ckpt {
+namespace {
+
+struct Pipe {
+  Pipe() {
+    int ends[2];
+    EXPECT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+    read.Reset(ends[0]);
+    write.Reset(ends[1]);
+  }
+  UniqueFd read, write;
+};
+
+// Lets `write_will` fill a will in a child that arms it and dies by SIGKILL.
+template <typename WriteWill>
+void InAKilledProcess(WriteWill write_will) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    LastWill will;
+    write_will(will);
+    if (!will.Arm().ok()) ::_exit(3);
+    ::raise(SIGKILL);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFSIGNALED(status));
+}
+
+std::string ReadToEnd(int fd) {
+  std::string all;
+  char buffer[64];
+  ssize_t count;
+  while ((count = ::read(fd, buffer, sizeof(buffer))) > 0) {
+    all.append(buffer, static_cast<size_t>(count));
+  }
+  return all;
+}
+
+TEST(LastWillTest, IsCarriedOutInOrderAfterSigkill) {
+  Pipe pipe;
+  InAKilledProcess([&](LastWill& will) {
+    will.AddWrite(pipe.write.get(), "one ");
+    will.AddWrite(pipe.write.get(), "two");
+  });
+  pipe.write.Reset();
+  EXPECT_EQ(ReadToEnd(pipe.read.get()), "one two");
+}
+
+TEST(LastWillTest, DoesNothingOnceDisarmed) {
+  Pipe pipe;
+  {
+    LastWill will;
+    will.AddWrite(pipe.write.get(), "never");
+    ASSERT_TRUE(will.Arm().ok());
+    EXPECT_TRUE(will.Disarm().ok());
+  }
+  pipe.write.Reset();
+  EXPECT_EQ(ReadToEnd(pipe.read.get()), "");
+}
+
+TEST(LastWillTest, HoldsNoDescriptorButItsOwn) {
+  Pipe pipe, other;
+  const UniqueFd self(
+      static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0)));
+  InAKilledProcess([&](LastWill& will) {
+    // It waits for a process that does not end (this test), so it is alive
+    // while the other pipe is read to its end.
+    will.AddWaitExit(self.get(), absl::Milliseconds(200));
+    will.AddWrite(pipe.write.get(), "late");
+  });
+  other.write.Reset();
+  EXPECT_EQ(ReadToEnd(other.read.get()), "");
+  pipe.write.Reset();
+  EXPECT_EQ(ReadToEnd(pipe.read.get()), "late");
+}
+
+TEST(LastWillTest, KillsAndWaitsForAProcess) {
+  const pid_t victim = ::fork();
+  if (victim == 0) {
+    ::pause();
+    ::_exit(0);
+  }
+  const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, victim, 0)));
+  InAKilledProcess([&](LastWill& will) { will.AddKill(pidfd.get()); });
+  int status = 0;
+  ASSERT_EQ(::waitpid(victim, &status, 0), victim);
+  EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+TEST(LastWillTest, TellsWhenTheExecutorIsGone) {
+  LastWill will;
+  ASSERT_TRUE(will.Arm().ok());
+  // The only child of this process now.
+  const auto children = ReadFile("/proc/thread-self/children");
+  ASSERT_TRUE(children.ok());
+  pid_t executor = 0;
+  ASSERT_TRUE(absl::SimpleAtoi(*children, &executor));
+  ::kill(executor, SIGKILL);
+  siginfo_t info = {};
+  ASSERT_EQ(
+      ::waitid(P_PID, static_cast<id_t>(executor), &info, WEXITED | WNOWAIT),
+      0);
+  EXPECT_EQ(will.Disarm().code(), absl::StatusCode::kInternal);
+}
+
+}  // namespace
+}  // namespace ckpt

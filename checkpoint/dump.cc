@@ -1,0 +1,347 @@
+#include "checkpoint/dump.h"
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/last_will.h"
+#include "base/proc.h"
+#include "base/status.h"
+#include "base/unique_fd.h"
+#include "checkpoint/job.h"
+#include "checkpoint/manifest.h"
+#include "checkpoint/preflight.h"
+#include "criu/session.h"
+#include "criu/work_dir.h"
+#include "freezer/freezer.h"
+#include "freezer/frozen_scope.h"
+#include "freezer/verify.h"
+#include "store/criu_images.h"
+
+namespace ckpt::checkpoint {
+namespace {
+
+// A dump needs some room besides memory pages, whose amount is not known yet.
+constexpr uint64_t kLeastSpaceBytes = 1 << 20;
+
+// What the guardian grants CRIU to give the tasks back by itself.
+constexpr absl::Duration kGuardianPatience = absl::Milliseconds(1500);
+
+bool IsGone(ProcFs& proc, pid_t pid) {
+  const auto stat = proc.Stat(pid);
+  return !stat.ok() || stat->state == 'Z' || stat->state == 'X';
+}
+
+class DumpOperation : public criu::Notifications {
+ public:
+  DumpOperation(const v1::DumpRequest& request,
+                const DumpEnvironment& environment)
+      : request_(request),
+        environment_(environment),
+        start_(clock_.Now()),
+        deadline_(start_ + absl::Seconds(request.timeout_seconds() > 0
+                                             ? request.timeout_seconds()
+                                             : kDefaultTimeoutSeconds)) {}
+
+  absl::StatusOr<v1::DumpReport> Run();
+
+  absl::Status PreDump() override;
+  absl::Status PostDump() override;
+
+ private:
+  bool leaves_job() const {
+    return request_.leave_running() || request_.leave_frozen();
+  }
+
+  absl::Status Prepare();
+  absl::Status FreezeAndVerify();
+  absl::Status ArmGuardian();
+  absl::Status CallCriu();
+  absl::Status Commit();
+  // Brings job and image to their final states after CRIU's success.
+  absl::Status Finish();
+  absl::Status CheckJobIsGone();
+  // The same after a failure; returns the message's end: the job's state.
+  absl::Status GiveBack(absl::Status why);
+  absl::Status ExplainLateFailure(absl::Status why);
+  v1::FreezerState FinalState();
+  void FillReport();
+
+  const v1::DumpRequest& request_;
+  const DumpEnvironment& environment_;
+  ProcFs& proc_ = ProcFs::Real();
+  Clock& clock_ = Clock::Real();
+  const absl::Time start_;
+  const absl::Time deadline_;
+
+  // In the order of their making; undone in reverse.
+  Job job_;
+  std::vector<pid_t> tree_;  // as frozen
+  UniqueFd group_lock_;
+  std::unique_ptr<PendingImage> pending_;
+  std::unique_ptr<criu::WorkDir> work_dir_;
+  std::unique_ptr<criu::Session> criu_;
+  std::unique_ptr<freezer::Freezer> freezer_;
+  std::unique_ptr<LastWill> guardian_;
+  std::unique_ptr<freezer::FrozenScope> scope_;
+  v1::Manifest manifest_;
+  bool committed_ = false;
+
+  absl::Time criu_started_, frozen_at_, post_dump_at_;
+  absl::Duration in_notifications_;
+  v1::DumpReport report_;
+};
+
+absl::Status DumpOperation::Prepare() {
+  CKPT_ASSIGN_OR_RETURN(job_, FindJob(request_, proc_));
+  if (job_.group != nullptr) {
+    CKPT_ASSIGN_OR_RETURN(group_lock_, job_.group->Lock());
+    freezer_ = std::make_unique<freezer::Freezer>(*job_.group, proc_, clock_);
+  } else {
+    report_.add_warnings(
+        "--no-freezer: tasks were stopped one by one by ptrace; that none "
+        "escaped, and that no other task was involved, is not verified");
+  }
+  CKPT_RETURN_IF_ERROR(Preflight(job_, proc_));
+  CKPT_ASSIGN_OR_RETURN(pending_, environment_.store->Begin(request_.image()));
+  CKPT_RETURN_IF_ERROR(CheckSpace(pending_->dir_fd(), kLeastSpaceBytes));
+  const std::string& path = pending_->final_path();
+  CKPT_ASSIGN_OR_RETURN(
+      work_dir_,
+      criu::WorkDir::Create("dump", path.substr(path.rfind('/') + 1)));
+  return absl::OkStatus();
+}
+
+absl::Status DumpOperation::ArmGuardian() {
+  guardian_ = std::make_unique<LastWill>();
+  // CRIU resumes the tasks when it fails, so it is made to fail, not killed.
+  guardian_->AddLimitFileSize(criu_->pid());
+  UniqueFd request_file;
+  if (freezer_ != nullptr) {
+    CKPT_ASSIGN_OR_RETURN(request_file, freezer_->OpenRequestFile());
+    CKPT_ASSIGN_OR_RETURN(const v1::CgroupStatus origin,
+                          freezer_->GetStatus(/*with_tasks=*/false));
+    const bool frozen = origin.self_freezing();
+    // A thaw first: CRIU may be about to look at the group.  Never a freeze
+    // while CRIU works on the tasks, which would stop both for ever.
+    if (!frozen) {
+      guardian_->AddWrite(request_file.get(), freezer_->RequestWord(false));
+    }
+    guardian_->AddWaitExit(criu_->pidfd(), kGuardianPatience);
+    guardian_->AddKill(criu_->pidfd());
+    guardian_->AddWaitExit(criu_->pidfd(), kGuardianPatience);
+    // CRIU leaves the group as it found it, which is frozen.
+    guardian_->AddWrite(request_file.get(), freezer_->RequestWord(frozen));
+    guardian_->KeepOpen(group_lock_.get());
+  } else {
+    guardian_->AddWaitExit(criu_->pidfd(), kGuardianPatience);
+    guardian_->AddKill(criu_->pidfd());
+  }
+  return guardian_->Arm();
+}
+
+absl::Status DumpOperation::FreezeAndVerify() {
+  if (freezer_ != nullptr) {
+    const absl::Time limit =
+        std::min(deadline_, clock_.Now() + absl::Seconds(kFreezeLimitSeconds));
+    CKPT_ASSIGN_OR_RETURN(
+        scope_,
+        freezer::FrozenScope::Enter(
+            *freezer_, {.deadline = limit, .cancel = environment_.cancel}));
+    frozen_at_ = clock_.Now() - absl::Seconds(scope_->report().seconds());
+    CKPT_RETURN_IF_ERROR(FaultPoint("dump.frozen"));
+    CKPT_RETURN_IF_ERROR(freezer::VerifySingleFrozenGroup(
+        *freezer_, proc_, job_.root, scope_->mutable_report()));
+  } else {
+    frozen_at_ = clock_.Now();
+  }
+  CKPT_ASSIGN_OR_RETURN(tree_, ProcessTree(proc_, job_.root));
+  return CheckTasks(proc_, tree_);
+}
+
+absl::Status DumpOperation::PreDump() {
+  const absl::Time start = clock_.Now();
+  report_.mutable_times()->set_criu_start_seconds(
+      absl::ToDoubleSeconds(start - criu_started_));
+  CKPT_RETURN_IF_ERROR(FaultPoint("dump.before_freeze"));
+  CKPT_RETURN_IF_ERROR(ArmGuardian());
+  CKPT_RETURN_IF_ERROR(FreezeAndVerify());
+  CKPT_RETURN_IF_ERROR(FaultPoint("dump.verified"));
+  in_notifications_ += clock_.Now() - start;
+  return absl::OkStatus();
+}
+
+absl::Status DumpOperation::Commit() {
+  const absl::Time start = clock_.Now();
+  manifest_.mutable_job()->set_frozen_seconds(
+      absl::ToDoubleSeconds(start - frozen_at_));
+  CKPT_ASSIGN_OR_RETURN(manifest_, pending_->Seal(std::move(manifest_)));
+  CKPT_RETURN_IF_ERROR(std::move(*pending_).Publish());
+  committed_ = true;
+  report_.mutable_times()->set_commit_seconds(
+      absl::ToDoubleSeconds(clock_.Now() - start));
+  return FaultPoint("dump.committed");
+}
+
+absl::Status DumpOperation::PostDump() {
+  post_dump_at_ = clock_.Now();
+  CKPT_RETURN_IF_ERROR(FaultPoint("dump.post_dump"));
+  CKPT_RETURN_IF_ERROR(CheckComplete(pending_->dir_fd()));
+  CKPT_ASSIGN_OR_RETURN(const int timers,
+                        FixPeriodicTimerfds(pending_->dir_fd()));
+  if (timers > 0) {
+    report_.add_warnings(absl::StrCat(
+        timers,
+        " periodic timerfd(s) with unread expirations, which CRIU "
+        "would have restored as disarmed, were repaired in the image"));
+  }
+  // A job that ends here must have its image on the disk first.  One that goes
+  // on need not wait for the disk.
+  if (!leaves_job()) CKPT_RETURN_IF_ERROR(Commit());
+  in_notifications_ += clock_.Now() - post_dump_at_;
+  return absl::OkStatus();
+}
+
+absl::Status DumpOperation::CallCriu() {
+  criu_started_ = clock_.Now();
+  report_.mutable_times()->set_preflight_seconds(
+      absl::ToDoubleSeconds(criu_started_ - start_));
+  CKPT_ASSIGN_OR_RETURN(criu_,
+                        criu::Session::Start({.binary = environment_.criu}));
+  CKPT_ASSIGN_OR_RETURN(manifest_, DescribeJob(request_, job_, proc_,
+                                               criu_->version().ToString()));
+  criu::DumpArguments arguments;
+  arguments.pid = job_.root;
+  arguments.image_dir_fd = pending_->dir_fd();
+  arguments.work_dir_fd = work_dir_->fd();
+  arguments.log_file = criu::kLogName;
+  if (job_.group != nullptr) arguments.freeze_cgroup = job_.group->path();
+  arguments.leave_running = leaves_job();
+  arguments.options = request_.criu();
+  return criu_->Dump(arguments, *this,
+                     {.deadline = deadline_, .cancel = environment_.cancel});
+}
+
+absl::Status DumpOperation::CheckJobIsGone() {
+  // CRIU has sent SIGKILL to all; they leave in their own time.
+  for (const pid_t pid : tree_) {
+    while (!IsGone(proc_, pid)) {
+      if (clock_.Now() > deadline_) {
+        return absl::AbortedError(absl::StrCat(
+            "the image ", pending_->final_path(), " is whole, but process ",
+            DescribeTask(proc_, pid),
+            " of the job has not ended; end it before you restore"));
+      }
+      clock_.Sleep(absl::Microseconds(200));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status DumpOperation::Finish() {
+  if (leaves_job()) {
+    if (scope_ != nullptr) {
+      CKPT_RETURN_IF_ERROR(request_.leave_frozen() ? scope_->LeaveFrozen()
+                                                   : scope_->Leave());
+    }
+    report_.mutable_times()->set_frozen_seconds(
+        absl::ToDoubleSeconds(clock_.Now() - frozen_at_));
+    CKPT_RETURN_IF_ERROR(guardian_->Disarm());
+    return Commit();
+  }
+  CKPT_RETURN_IF_ERROR(CheckJobIsGone());
+  report_.mutable_times()->set_frozen_seconds(
+      absl::ToDoubleSeconds(clock_.Now() - frozen_at_));
+  // Whatever the origin was: a frozen empty group would freeze the next
+  // restore.
+  if (scope_ != nullptr) CKPT_RETURN_IF_ERROR(scope_->LeaveThawed());
+  return guardian_->Disarm();
+}
+
+v1::FreezerState DumpOperation::FinalState() {
+  if (freezer_ == nullptr) return v1::FREEZER_STATE_THAWED;
+  const auto status = freezer_->GetStatus(/*with_tasks=*/false);
+  return status.ok() ? status->state() : v1::FREEZER_STATE_UNSPECIFIED;
+}
+
+// CRIU ended after the commit, before it said that all is done.
+absl::Status DumpOperation::ExplainLateFailure(absl::Status why) {
+  const bool gone = IsGone(proc_, job_.root);
+  return absl::AbortedError(absl::StrCat(
+      why.message(), "; the image ", pending_->final_path(), " is whole, ",
+      gone ? "and the job has ended: restore it"
+           : "but the job was given back and runs on, so the image is older "
+             "than the job: remove it (ckpt remove), or end the job first"));
+}
+
+absl::Status DumpOperation::GiveBack(absl::Status why) {
+  // CRIU first: what it holds by ptrace does not run, thawed or not.
+  criu_.reset();
+  absl::Status back;
+  if (scope_ != nullptr) back = scope_->Leave();
+  if (guardian_ != nullptr) {
+    back = AppendError(std::move(back), "guardian", guardian_->Disarm());
+  }
+  if (committed_) {
+    why = ExplainLateFailure(std::move(why));
+  } else if (frozen_at_ != absl::Time()) {
+    const bool frozen = FinalState() == v1::FREEZER_STATE_FROZEN;
+    why = WithMessage(
+        why, absl::StrCat(why.message(),
+                          IsGone(proc_, job_.root) ? "; the job has ended"
+                          : frozen ? "; the job is frozen as before"
+                                   : "; the job runs on"));
+  }
+  return AppendError(std::move(why), "giving the job back", back);
+}
+
+void DumpOperation::FillReport() {
+  const absl::Time end = clock_.Now();
+  report_.set_outcome(request_.leave_frozen()    ? v1::DUMP_OUTCOME_LEFT_FROZEN
+                      : request_.leave_running() ? v1::DUMP_OUTCOME_LEFT_RUNNING
+                                                 : v1::DUMP_OUTCOME_KILLED);
+  report_.set_image(pending_->final_path());
+  report_.set_image_id(manifest_.image_id());
+  if (scope_ != nullptr) *report_.mutable_freeze() = scope_->report();
+  for (const v1::ManifestFile& file : manifest_.files()) {
+    report_.set_image_bytes(report_.image_bytes() + file.size_bytes());
+  }
+  if (const auto contents = ReadContents(pending_->dir_fd()); contents.ok()) {
+    report_.set_processes(static_cast<int32_t>(contents->processes.size()));
+    report_.set_threads(contents->threads);
+    report_.set_memory_bytes(contents->memory_bytes);
+  }
+  report_.set_final_state(FinalState());
+  v1::PhaseTimes& times = *report_.mutable_times();
+  times.set_freeze_seconds(report_.freeze().seconds());
+  times.set_criu_seconds(absl::ToDoubleSeconds(post_dump_at_ - criu_started_) -
+                         times.freeze_seconds());
+  times.set_total_seconds(absl::ToDoubleSeconds(end - start_));
+}
+
+absl::StatusOr<v1::DumpReport> DumpOperation::Run() {
+  CKPT_RETURN_IF_ERROR(Prepare());
+  absl::Status status = CallCriu();
+  if (status.ok()) status = Finish();
+  if (!status.ok()) {
+    work_dir_->Keep();
+    status = GiveBack(std::move(status));
+    return WithMessage(status, absl::StrCat(status.message(), " [CRIU's log: ",
+                                            work_dir_->log_path(), "]"));
+  }
+  FillReport();
+  return report_;
+}
+
+}  // namespace
+
+absl::StatusOr<v1::DumpReport> Dump(const v1::DumpRequest& request,
+                                    const DumpEnvironment& environment) {
+  return DumpOperation(request, environment).Run();
+}
+
+}  // namespace ckpt::checkpoint

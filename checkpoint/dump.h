@@ -1,0 +1,50 @@
+// One dump of a job into an image.
+//
+//   CKPT_ASSIGN_OR_RETURN(v1::DumpReport report,
+//                         Dump(request, {.store = &store, .criu = path}));
+//
+// The order of things, and why, is in docs/life_of_a_dump.md.  In short: CRIU
+// is started first; its pre-dump notification is where the job is frozen and
+// verified; its post-dump notification is the commit point.
+//
+// On success the image is whole and on the disk, and the job is in the state
+// that was asked for.  On failure there is no image, and the job is in the
+// state that it had before; the message says which.  That also holds when this
+// process is killed: a guardian gives the job back.
+#ifndef CKPT_CHECKPOINT_DUMP_H_
+#define CKPT_CHECKPOINT_DUMP_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "base/cancellation.h"
+#include "proto/checkpoint.pb.h"
+#include "store/image_store.h"
+
+namespace ckpt::checkpoint {
+
+inline constexpr double kDefaultTimeoutSeconds = 120;
+// A group that is not frozen by then will not be soon.
+inline constexpr double kFreezeLimitSeconds = 10;
+
+struct DumpEnvironment {
+  const ImageStore* store = nullptr;     // borrowed for the call
+  std::string criu;                      // path of the binary
+  const Cancellation* cancel = nullptr;  // borrowed for the call; may be null
+};
+
+// Errors:
+//   InvalidArgument     the request
+//   NotFound            no such cgroup or process, empty cgroup
+//   AlreadyExists       the image is there
+//   FailedPrecondition  the job cannot be dumped as it is (offender named)
+//   Unavailable         tasks do not freeze (named), the group is in use
+//   DeadlineExceeded, Cancelled, ResourceExhausted, DataLoss, Internal
+//   Aborted             the group changed under way; or CRIU was killed after
+//                       the image was committed (the message says what is left)
+absl::StatusOr<v1::DumpReport> Dump(const v1::DumpRequest& request,
+                                    const DumpEnvironment& environment);
+
+}  // namespace ckpt::checkpoint
+
+#endif  // CKPT_CHECKPOINT_DUMP_H_

@@ -1,0 +1,67 @@
+// A verb of the command line, as data.
+#ifndef CKPT_CLI_COMMAND_H_
+#define CKPT_CLI_COMMAND_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/cancellation.h"
+#include "cli/flags.h"
+#include "google/protobuf/message.h"
+
+namespace ckpt::cli {
+
+struct Context {
+  const Cancellation* cancel = nullptr;  // Ctrl-C and SIGTERM
+};
+
+// What a verb has to say: the report for programs (--json) and the text for
+// people, both from the same message.
+struct Output {
+  std::unique_ptr<google::protobuf::Message> report;
+  std::string text;
+  // For `check`: the report is complete, and the exit status is not 0.
+  absl::Status verdict;
+};
+
+struct Command {
+  const char* name;
+  const char* summary;     // one line
+  const char* positional;  // "" or "IMAGE"
+  const char* details;     // for --help
+  const char* example;     // a line that works
+  bool needs_root;
+  std::vector<Flag> flags;  // without --json and --help, which all have
+  absl::StatusOr<Output> (*run)(const Arguments& arguments,
+                                const Context& context);
+};
+
+// All verbs, in the order of the help.
+const std::vector<Command>& AllCommands();
+
+// One function a verb, in commands/VERB.cc.
+Command CheckCommand();
+Command DumpCommand();
+Command FreezeCommand();
+Command KillCommand();
+Command ListCommand();
+Command RemoveCommand();
+Command RestoreCommand();
+Command ShowCommand();
+Command StatusCommand();
+Command ThawCommand();
+Command VerifyCommand();
+Command VersionCommand();
+
+// An Output of a report and its text.
+template <typename Report>
+Output MakeOutput(Report report, std::string text) {
+  return {std::make_unique<Report>(std::move(report)), std::move(text),
+          absl::OkStatus()};
+}
+
+}  // namespace ckpt::cli
+
+#endif  // CKPT_CLI_COMMAND_H_

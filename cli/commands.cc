@@ -1,0 +1,13 @@
+#include "cli/command.h"
+
+namespace ckpt::cli {
+
+const std::vector<Command>& AllCommands() {
+  static const auto& commands = *new std::vector<Command>{
+      DumpCommand(),   RestoreCommand(), ListCommand(),   ShowCommand(),
+      VerifyCommand(), RemoveCommand(),  FreezeCommand(), ThawCommand(),
+      StatusCommand(), KillCommand(),    CheckCommand(),  VersionCommand()};
+  return commands;
+}
+
+}  // namespace ckpt::cli

@@ -1,0 +1,64 @@
+#include "restore/restore.h"
+
+#include "base/status.h"
+#include "cli/command.h"
+#include "cli/common.h"
+#include "cli/render.h"
+#include "criu/binary.h"
+
+namespace ckpt::cli {
+namespace {
+
+absl::StatusOr<v1::RestoreRequest> ParseRequest(const Arguments& arguments) {
+  v1::RestoreRequest request;
+  CKPT_ASSIGN_OR_RETURN(*request.mutable_image(),
+                        arguments.OnlyPositional("IMAGE"));
+  request.set_cgroup(arguments.Get("cgroup"));
+  CKPT_ASSIGN_OR_RETURN(const v1::Hierarchy hierarchy,
+                        HierarchyFlag(arguments));
+  request.set_hierarchy(hierarchy);
+  request.set_frozen(arguments.Has("frozen"));
+  request.set_pidfile(arguments.Get("pidfile"));
+  CKPT_ASSIGN_OR_RETURN(
+      const double timeout,
+      arguments.Seconds("timeout", restore::kDefaultTimeoutSeconds));
+  request.set_timeout_seconds(timeout);
+  CKPT_ASSIGN_OR_RETURN(*request.mutable_criu(), CriuFlags(arguments));
+  return request;
+}
+
+absl::StatusOr<Output> Run(const Arguments& arguments, const Context& context) {
+  CKPT_ASSIGN_OR_RETURN(const v1::RestoreRequest request,
+                        ParseRequest(arguments));
+  const ImageStore store = StoreFlag(arguments);
+  CKPT_ASSIGN_OR_RETURN(const std::string criu,
+                        criu::FindCriu(arguments.Get("criu")));
+  CKPT_ASSIGN_OR_RETURN(
+      v1::RestoreReport report,
+      restore::Restore(
+          request, {.store = &store, .criu = criu, .cancel = context.cancel}));
+  std::string text = RenderRestore(report);
+  return MakeOutput(std::move(report), std::move(text));
+}
+
+}  // namespace
+
+Command RestoreCommand() {
+  return {"restore",
+          "start a job again from its image",
+          "IMAGE",
+          "Verifies the image bit by bit and this node, builds all processes "
+          "in the cgroup, and lets them\nrun only when all are there.  The "
+          "options of the dump are used again by themselves.",
+          "ckpt restore job1-monday",
+          /*needs_root=*/true,
+          WithCriuFlags(WithStoreFlag(WithGroupFlags(
+              {{"frozen", "", "leave the job frozen, never having run"},
+               {"pidfile", "FILE", "write the pid of the tree's root there"},
+               {"inherit-fd", "fd[N]:KEY",
+                "give descriptor N of ckpt to the job; may be repeated"},
+               {"timeout", "D", "give up after this long (120s)"}}))),
+          &Run};
+}
+
+}  // namespace ckpt::cli

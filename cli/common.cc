@@ -1,0 +1,155 @@
+#include "cli/common.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <climits>
+#include <cstdlib>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "base/status.h"
+
+namespace ckpt::cli {
+namespace {
+
+std::vector<Flag> Append(std::vector<Flag> own,
+                         const std::vector<Flag>& shared) {
+  own.insert(own.end(), shared.begin(), shared.end());
+  return own;
+}
+
+// "fd[3]:pipe:[1234]", as CRIU spells it.
+absl::StatusOr<v1::InheritFd> ParseInheritFd(const std::string& text) {
+  absl::string_view rest = text;
+  v1::InheritFd inherit;
+  const size_t close = rest.find("]:");
+  int32_t fd = -1;
+  if (!absl::ConsumePrefix(&rest, "fd[") || close == absl::string_view::npos ||
+      !absl::SimpleAtoi(rest.substr(0, close - 3), &fd) || fd < 0 ||
+      close + 2 == text.size()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--inherit-fd '", text, "' is not of the form fd[N]:KEY"));
+  }
+  if (::fcntl(fd, F_GETFD) < 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--inherit-fd '", text, "': descriptor ", fd, " is not open in ckpt"));
+  }
+  inherit.set_fd(fd);
+  inherit.set_key(text.substr(close + 2));
+  return inherit;
+}
+
+absl::StatusOr<std::string> AbsolutePath(const std::string& path) {
+  char resolved[PATH_MAX];
+  if (::realpath(path.c_str(), resolved) == nullptr) {
+    return ErrnoToStatus(errno, "open", path);
+  }
+  return std::string(resolved);
+}
+
+}  // namespace
+
+std::vector<Flag> WithGroupFlags(std::vector<Flag> own) {
+  return Append(
+      {{"cgroup", "X",
+        "the cgroup: a path below /sys/fs/cgroup, or a name, looked up in the "
+        "v2 and then in the v1 freezer hierarchy"},
+       {"freezer", "auto|v1|v2", "which hierarchy a name means (auto)"}},
+      own);
+}
+
+std::vector<Flag> WithStoreFlag(std::vector<Flag> own) {
+  return Append(std::move(own),
+                {{"store", "DIR", "where images live (/var/lib/ckpt)"}});
+}
+
+std::vector<Flag> WithCriuFlags(std::vector<Flag> own) {
+  return Append(
+      std::move(own),
+      {{"criu", "PATH", "the CRIU to run ($CKPT_CRIU, /opt/ckpt, PATH)"},
+       {"tcp-established", "", "keep established TCP connections"},
+       {"tcp-close", "", "drop established TCP connections"},
+       {"shell-job", "", "the job belongs to a shell's session or terminal"},
+       {"file-locks", "", "keep file locks"},
+       {"link-remap", "", "allow deleted files that have another hard link"},
+       {"ext-unix-sk", "", "allow unix sockets with a peer outside the job"},
+       {"evasive-devices", "", "use any path to a device file that fits"},
+       {"external", "V", "a resource from outside; may be repeated"},
+       {"ghost-limit", "N", "largest deleted file to keep (1M)"},
+       {"network-lock", "iptables|nftables|skip",
+        "how to hold back packets of kept connections (nftables)"},
+       {"cpu-cap", "cpu|fpu|ins|all|none", "CPU features to check"},
+       {"criu-config", "FILE", "CRIU configuration file, for anything else"},
+       {"root", "DIR", "root directory of the job"},
+       {"verbose", "", "let CRIU log everything (criu -v4)"}});
+}
+
+absl::StatusOr<v1::Hierarchy> HierarchyFlag(const Arguments& arguments) {
+  const std::string text = arguments.Get("freezer");
+  if (text.empty() || text == "auto") return v1::HIERARCHY_UNSPECIFIED;
+  if (text == "v1") return v1::HIERARCHY_V1;
+  if (text == "v2") return v1::HIERARCHY_V2;
+  return absl::InvalidArgumentError(
+      absl::StrCat("--freezer '", text, "' is none of auto, v1, v2"));
+}
+
+absl::StatusOr<std::unique_ptr<freezer::Cgroup>> GroupFlag(
+    const Arguments& arguments) {
+  if (!arguments.Has("cgroup")) {
+    return absl::InvalidArgumentError("name the group: --cgroup X");
+  }
+  CKPT_ASSIGN_OR_RETURN(const v1::Hierarchy hierarchy,
+                        HierarchyFlag(arguments));
+  return freezer::FindCgroup(arguments.Get("cgroup"), hierarchy);
+}
+
+absl::StatusOr<LockedGroup> LockedGroupFlag(const Arguments& arguments) {
+  LockedGroup locked;
+  CKPT_ASSIGN_OR_RETURN(locked.group, GroupFlag(arguments));
+  CKPT_ASSIGN_OR_RETURN(locked.lock, locked.group->Lock());
+  return locked;
+}
+
+ImageStore StoreFlag(const Arguments& arguments) {
+  return arguments.Has("store") ? ImageStore(arguments.Get("store"))
+                                : ImageStore();
+}
+
+absl::StatusOr<v1::CriuOptions> CriuFlags(const Arguments& arguments) {
+  v1::CriuOptions options;
+  options.set_tcp_established(arguments.Has("tcp-established"));
+  options.set_tcp_close(arguments.Has("tcp-close"));
+  options.set_shell_job(arguments.Has("shell-job"));
+  options.set_file_locks(arguments.Has("file-locks"));
+  options.set_link_remap(arguments.Has("link-remap"));
+  options.set_ext_unix_sk(arguments.Has("ext-unix-sk"));
+  options.set_evasive_devices(arguments.Has("evasive-devices"));
+  for (const std::string& external : arguments.GetAll("external")) {
+    options.add_external(external);
+  }
+  CKPT_ASSIGN_OR_RETURN(const uint64_t ghost_limit,
+                        arguments.Bytes("ghost-limit"));
+  options.set_ghost_limit_bytes(ghost_limit);
+  options.set_network_lock(arguments.Get("network-lock"));
+  options.set_cpu_cap(arguments.Get("cpu-cap"));
+  if (arguments.Has("criu-config")) {
+    CKPT_ASSIGN_OR_RETURN(const std::string path,
+                          AbsolutePath(arguments.Get("criu-config")));
+    options.set_config_file(path);
+  }
+  for (const std::string& text : arguments.GetAll("inherit-fd")) {
+    CKPT_ASSIGN_OR_RETURN(*options.add_inherit_fds(), ParseInheritFd(text));
+  }
+  if (arguments.Has("root")) {
+    CKPT_ASSIGN_OR_RETURN(const std::string root,
+                          AbsolutePath(arguments.Get("root")));
+    options.set_root(root);
+  }
+  if (arguments.Has("verbose")) options.set_log_level(4);
+  return options;
+}
+
+}  // namespace ckpt::cli

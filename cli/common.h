@@ -1,0 +1,39 @@
+// Flags that several verbs share, and their meaning.
+#ifndef CKPT_CLI_COMMON_H_
+#define CKPT_CLI_COMMON_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "cli/flags.h"
+#include "freezer/cgroup.h"
+#include "proto/checkpoint.pb.h"
+#include "store/image_store.h"
+
+namespace ckpt::cli {
+
+// `own` followed by the shared ones.
+std::vector<Flag> WithGroupFlags(std::vector<Flag> own);  // --cgroup, --freezer
+std::vector<Flag> WithStoreFlag(std::vector<Flag> own);   // --store
+std::vector<Flag> WithCriuFlags(std::vector<Flag> own);   // CRIU's own options
+
+// --freezer auto|v1|v2.
+absl::StatusOr<v1::Hierarchy> HierarchyFlag(const Arguments& arguments);
+// The group of --cgroup and --freezer.
+absl::StatusOr<std::unique_ptr<freezer::Cgroup>> GroupFlag(
+    const Arguments& arguments);
+// The same, locked against a checkpoint that runs: Unavailable then.
+struct LockedGroup {
+  std::unique_ptr<freezer::Cgroup> group;
+  UniqueFd lock;
+};
+absl::StatusOr<LockedGroup> LockedGroupFlag(const Arguments& arguments);
+ImageStore StoreFlag(const Arguments& arguments);
+// CRIU's options; config files and descriptors are checked.
+absl::StatusOr<v1::CriuOptions> CriuFlags(const Arguments& arguments);
+
+}  // namespace ckpt::cli
+
+#endif  // CKPT_CLI_COMMON_H_

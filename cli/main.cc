@@ -1,0 +1,184 @@
+// ckpt: finds the verb, runs it, prints its report or its error.
+
+#include <signal.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "base/cancellation.h"
+#include "cli/command.h"
+#include "cli/render.h"
+#include "freezer/freezer.h"
+#include "google/protobuf/struct.pb.h"
+#include "google/protobuf/util/json_util.h"
+
+namespace ckpt::cli {
+namespace {
+
+// sysexits(3) EX_USAGE; other exit statuses are absl::StatusCode numbers.
+constexpr int kUsageError = 64;
+
+Cancellation* interrupted = nullptr;
+
+void OnSignal(int /*number*/) { interrupted->Cancel(); }
+
+void CatchSignals() {
+  static Cancellation& cancellation = *new Cancellation;
+  interrupted = &cancellation;
+  struct sigaction action = {};
+  action.sa_handler = &OnSignal;
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
+    ::sigaction(number, &action, nullptr);
+  }
+}
+
+std::string Overview() {
+  std::string text =
+      "usage: ckpt VERB [OPTION...]\n\n"
+      "Stops a running job at a consistent point, writes it to an image, and "
+      "starts it again later,\nhere or on another node.\n\n";
+  for (const Command& command : AllCommands()) {
+    absl::StrAppendFormat(&text, "  %-9s %s\n", command.name, command.summary);
+  }
+  absl::StrAppend(&text,
+                  "\n'ckpt VERB --help' tells more.  The exit status is 0, the "
+                  "number of the error's code\n(docs/error_model.md), or 64 "
+                  "for a wrong command line.\n");
+  return text;
+}
+
+std::string Help(const Command& command) {
+  std::string text = absl::StrCat(
+      "usage: ckpt ", command.name, " [OPTION...]",
+      command.positional[0] == '\0' ? "" : " ", command.positional, "\n\n",
+      command.summary, "\n", command.details[0] == '\0' ? "" : "\n",
+      command.details, command.details[0] == '\0' ? "" : "\n",
+      "\nexample: ", command.example, "\n\n");
+  std::vector<Flag> flags = command.flags;
+  flags.push_back({"json", "", "print the report as JSON"});
+  flags.push_back({"help", "", "print this"});
+  for (const Flag& flag : flags) {
+    const std::string name = absl::StrCat(
+        "--", flag.name, flag.value[0] == '\0' ? "" : " ", flag.value);
+    absl::StrAppendFormat(
+        &text, "  %-24s%s%s\n", name,
+        name.size() >= 24 ? "\n                          " : "", flag.help);
+  }
+  return text;
+}
+
+std::string ToJson(const google::protobuf::Message& message) {
+  google::protobuf::util::JsonPrintOptions options;
+  options.add_whitespace = true;
+  options.always_print_primitive_fields = true;
+  options.preserve_proto_field_names = true;
+  std::string json;
+  if (!google::protobuf::util::MessageToJsonString(message, &json, options)
+           .ok()) {
+    return "{}\n";
+  }
+  return json;
+}
+
+// {"error": {"code": "NOT_FOUND", "message": "..."}}
+std::string ErrorJson(const absl::Status& status) {
+  google::protobuf::Struct document;
+  auto& error = *(*document.mutable_fields())["error"].mutable_struct_value();
+  (*error.mutable_fields())["code"].set_string_value(
+      absl::StatusCodeToString(status.code()));
+  (*error.mutable_fields())["message"].set_string_value(
+      std::string(status.message()));
+  if (const auto payload = status.GetPayload(freezer::kReportUrl)) {
+    v1::FreezeReport report;
+    if (report.ParseFromString(std::string(*payload))) {
+      (void)google::protobuf::util::JsonStringToMessage(
+          ToJson(report),
+          (*error.mutable_fields())["freeze_report"].mutable_struct_value());
+    }
+  }
+  return ToJson(document);
+}
+
+int Fail(absl::string_view verb, const absl::Status& status, bool json) {
+  if (json) std::fputs(ErrorJson(status).c_str(), stdout);
+  absl::FPrintF(stderr, "ckpt %s: %s: %s\n", verb,
+                absl::StatusCodeToString(status.code()), status.message());
+  if (const auto payload = status.GetPayload(freezer::kReportUrl)) {
+    v1::FreezeReport report;
+    if (report.ParseFromString(std::string(*payload))) {
+      std::fputs(RenderEvidence(report).c_str(), stderr);
+    }
+  }
+  return static_cast<int>(status.code());
+}
+
+int UsageError(const std::string& message, const std::string& help) {
+  absl::FPrintF(stderr, "%s; see '%s --help'\n", message, help);
+  return kUsageError;
+}
+
+int RunCommand(const Command& command, const std::vector<std::string>& words) {
+  std::vector<Flag> flags = command.flags;
+  flags.push_back({"json", "", ""});
+  flags.push_back({"help", "", ""});
+  const std::string self = absl::StrCat("ckpt ", command.name);
+  const auto arguments = Arguments::Parse(flags, words);
+  if (!arguments.ok()) {
+    return UsageError(absl::StrCat(self, ": ", arguments.status().message()),
+                      self);
+  }
+  if (arguments->Has("help")) {
+    std::fputs(Help(command).c_str(), stdout);
+    return 0;
+  }
+  const bool json = arguments->Has("json");
+  if (command.needs_root && ::geteuid() != 0) {
+    return Fail(command.name,
+                absl::PermissionDeniedError(absl::StrCat(
+                    "this needs root, and you are user ", ::geteuid(),
+                    "; use sudo; nothing was touched")),
+                json);
+  }
+  CatchSignals();
+  const auto output = command.run(*arguments, {.cancel = interrupted});
+  if (!output.ok()) return Fail(command.name, output.status(), json);
+  std::fputs(json ? ToJson(*output->report).c_str() : output->text.c_str(),
+             stdout);
+  if (std::fflush(stdout) != 0) {
+    return Fail(command.name,
+                absl::InternalError("done, but the report could not be "
+                                    "written to standard output"),
+                false);
+  }
+  return static_cast<int>(output->verdict.code());
+}
+
+int Main(int argc, char** argv) {
+  if (argc < 2) {
+    std::fputs(Overview().c_str(), stderr);
+    return kUsageError;
+  }
+  const std::string verb = argv[1];
+  if (verb == "--help" || verb == "-h" || verb == "help") {
+    std::fputs(Overview().c_str(), stdout);
+    return 0;
+  }
+  const std::vector<std::string> words(argv + 2, argv + argc);
+  for (const Command& command : AllCommands()) {
+    if (verb == command.name ||
+        (verb == "--version" && std::string(command.name) == "version")) {
+      return RunCommand(command, words);
+    }
+  }
+  return UsageError(absl::StrCat("ckpt: unknown verb '", verb, "'"), "ckpt");
+}
+
+}  // namespace
+}  // namespace ckpt::cli
+
+int main(int argc, char** argv) { return ckpt::cli::Main(argc, argv); }

@@ -1,0 +1,34 @@
+// Reports as text for people.  No function here decides anything.
+#ifndef CKPT_CLI_RENDER_H_
+#define CKPT_CLI_RENDER_H_
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "proto/checkpoint.pb.h"
+
+namespace ckpt::cli {
+
+std::string RenderStatus(const v1::CgroupStatus& status);
+std::string RenderFreeze(const v1::FreezeReport& report);
+std::string RenderKill(const v1::KillReport& report);
+std::string RenderDump(const v1::DumpReport& report);
+std::string RenderRestore(const v1::RestoreReport& report);
+std::string RenderImage(const v1::ImageReport& report);
+std::string RenderList(const v1::ImageListReport& report);
+std::string RenderCheck(const v1::CheckReport& report);
+
+// The blockers, strays and outsiders of a FreezeReport that an error carries as
+// payload; "" if it carries none.
+std::string RenderEvidence(const v1::FreezeReport& report);
+
+// "FROZEN".
+std::string StateWord(v1::FreezerState state);
+// "16.2 MiB".
+std::string Size(uint64_t bytes);
+// "42.1 ms" or "3.20 s".
+std::string Time(double seconds);
+
+}  // namespace ckpt::cli
+
+#endif  // CKPT_CLI_RENDER_H_

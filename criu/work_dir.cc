@@ -1,0 +1,76 @@
+#include "criu/work_dir.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "absl/memory/memory.h"
+#include "absl/strings/str_cat.h"
+#include "base/file.h"
+#include "base/status.h"
+
+namespace ckpt::criu {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char kLogRoot[] = "/var/log/ckpt";
+
+void RemoveTree(const std::string& path) {
+  std::error_code ignored;
+  fs::remove_all(path, ignored);
+}
+
+// Oldest first out.
+void Prune(const std::string& root) {
+  std::error_code error;
+  std::vector<std::pair<fs::file_time_type, std::string>> kept;
+  for (const fs::directory_entry& entry : fs::directory_iterator(root, error)) {
+    const auto time = entry.last_write_time(error);
+    if (!error) kept.emplace_back(time, entry.path().string());
+  }
+  if (kept.size() <= kKeptLogs) return;
+  std::sort(kept.begin(), kept.end());
+  for (size_t i = 0; i < kept.size() - kKeptLogs; ++i) {
+    RemoveTree(kept[i].second);
+  }
+}
+
+std::string MakeTemporary(const std::string& root, const std::string& name) {
+  std::string path = absl::StrCat(root, "/", name, "-XXXXXX");
+  return ::mkdtemp(path.data()) == nullptr ? "" : path;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<WorkDir>> WorkDir::Create(
+    const std::string& operation, const std::string& name) {
+  const std::string prefix = absl::StrCat(operation, "-", name);
+  std::string path;
+  if (::mkdir(kLogRoot, 0700) == 0 || errno == EEXIST) {
+    Prune(kLogRoot);
+    path = MakeTemporary(kLogRoot, prefix);
+  }
+  if (path.empty()) {
+    path = MakeTemporary("/tmp", absl::StrCat("ckpt-", prefix));
+  }
+  if (path.empty()) {
+    return ErrnoToStatus(errno, "make a directory for CRIU's log below",
+                         absl::StrCat(kLogRoot, " or /tmp"));
+  }
+  CKPT_ASSIGN_OR_RETURN(UniqueFd fd, OpenDirectory(path));
+  return absl::WrapUnique(new WorkDir(std::move(path), std::move(fd)));
+}
+
+WorkDir::~WorkDir() {
+  if (!keep_) RemoveTree(path_);
+}
+
+}  // namespace ckpt::criu

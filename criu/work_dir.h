@@ -1,0 +1,50 @@
+// The directory in which a CRIU process writes its log and figures: one for
+// each operation, below /var/log/ckpt (or the system's temporary directory
+// where that cannot be written).
+//
+//   CKPT_ASSIGN_OR_RETURN(auto work, WorkDir::Create("dump", "job7"));
+//   ...                       // CRIU writes criu.log
+//   work->Keep();             // after a failure: the log stays for a person
+//
+// Dropped without Keep() it is removed.  Old kept ones are removed when there
+// are more than kKeptLogs.  Not thread-safe.
+#ifndef CKPT_CRIU_WORK_DIR_H_
+#define CKPT_CRIU_WORK_DIR_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "base/unique_fd.h"
+
+namespace ckpt::criu {
+
+inline constexpr char kLogName[] = "criu.log";
+inline constexpr size_t kKeptLogs = 32;
+
+class WorkDir {
+ public:
+  // Errors of the file system.  `name` is part of the directory's name.
+  static absl::StatusOr<std::unique_ptr<WorkDir>> Create(
+      const std::string& operation, const std::string& name);
+  ~WorkDir();
+  WorkDir(const WorkDir&) = delete;
+  WorkDir& operator=(const WorkDir&) = delete;
+
+  int fd() const { return fd_.get(); }
+  // Where the log stays after Keep().
+  std::string log_path() const { return path_ + "/" + kLogName; }
+  void Keep() { keep_ = true; }
+
+ private:
+  WorkDir(std::string path, UniqueFd fd)
+      : path_(std::move(path)), fd_(std::move(fd)) {}
+
+  const std::string path_;
+  const UniqueFd fd_;
+  bool keep_ = false;
+};
+
+}  // namespace ckpt::criu
+
+#endif  // CKPT_CRIU_WORK_DIR_H_

@@ -1,0 +1,137 @@
+#include "freezer/backend.h"
+
+#include <algorithm>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "base/status.h"
+#include "freezer/kernel_names.h"
+
+namespace ckpt::freezer {
+namespace {
+
+class V1Backend : public Backend {
+ public:
+  explicit V1Backend(Cgroup& group) : group_(group) {}
+
+  absl::StatusOr<FreezerFiles> Read() override {
+    FreezerFiles files;
+    CKPT_ASSIGN_OR_RETURN(files.self_request, ReadSelfRequest());
+    // freezer.state is the effective state, own or inherited; reading it makes
+    // the kernel look whether all tasks are frozen by now.
+    CKPT_ASSIGN_OR_RETURN(const std::string text, group_.Read(kV1StateFile));
+    const absl::string_view state = absl::StripSuffix(text, "\n");
+    if (state == kV1Frozen) {
+      files.effective = v1::FREEZER_STATE_FROZEN;
+    } else if (state == kV1Freezing) {
+      files.effective = v1::FREEZER_STATE_FREEZING;
+    } else if (state == kV1Thawed) {
+      files.effective = v1::FREEZER_STATE_THAWED;
+    } else {
+      return absl::InternalError(absl::StrCat(
+          "cgroup ", group_.path(), ": unknown freezer state '", state, "'"));
+    }
+    return files;
+  }
+
+  absl::StatusOr<bool> ReadSelfRequest() override {
+    CKPT_ASSIGN_OR_RETURN(const std::string text, group_.Read(kV1SelfFile));
+    return absl::StripSuffix(text, "\n") != "0";
+  }
+
+  absl::Status Request(bool freeze) override {
+    return group_.Write(kV1StateFile, request_word(freeze));
+  }
+
+  // v1 has no notification.  A task that joins or forks at the wrong moment
+  // leaves the group FREEZING for ever unless FROZEN is written again, and a
+  // task that misses even this is caught by a short thaw (opencontainers/runc
+  // PR 2774 saw failures go from 40 a minute to none with it).
+  absl::Status WaitForProgress(int attempt, bool freezing, absl::Duration limit,
+                               Clock& clock, const Cancellation* cancel,
+                               bool& rewritten) override {
+    constexpr absl::Duration kFirst = absl::Microseconds(50);
+    constexpr absl::Duration kLast = absl::Milliseconds(10);
+    constexpr int kKickEvery = 50;
+    const absl::Duration pause =
+        attempt < 8 ? std::min(kLast, kFirst * (1 << attempt)) : kLast;
+    CKPT_RETURN_IF_ERROR(group_.WaitForChange(std::min(pause, limit), cancel));
+    if (!freezing) return absl::OkStatus();
+    // Writing FROZEN again must not undo somebody's thaw, which cancels.
+    CKPT_ASSIGN_OR_RETURN(const bool still_asked, ReadSelfRequest());
+    if (!still_asked) return absl::OkStatus();
+    rewritten = true;
+    if (attempt % kKickEvery == kKickEvery - 1) {
+      CKPT_RETURN_IF_ERROR(Request(false));
+      clock.Sleep(std::min(kLast, limit));
+    }
+    return Request(true);
+  }
+
+  std::string request_file() const override { return kV1StateFile; }
+  absl::string_view request_word(bool freeze) const override {
+    return freeze ? kV1Frozen : kV1Thawed;
+  }
+
+ private:
+  Cgroup& group_;
+};
+
+class V2Backend : public Backend {
+ public:
+  explicit V2Backend(Cgroup& group) : group_(group) {}
+
+  absl::StatusOr<FreezerFiles> Read() override {
+    FreezerFiles files;
+    CKPT_ASSIGN_OR_RETURN(files.self_request, ReadSelfRequest());
+    CKPT_ASSIGN_OR_RETURN(const std::string events, group_.Read(kV2EventsFile));
+    // The achieved state is in cgroup.events; cgroup.freeze is the request.
+    if (absl::StrContains(events, "frozen 1")) {
+      files.effective = v1::FREEZER_STATE_FROZEN;
+    } else if (files.self_request) {
+      files.effective = v1::FREEZER_STATE_FREEZING;
+    } else {
+      files.effective = v1::FREEZER_STATE_THAWED;
+    }
+    return files;
+  }
+
+  absl::StatusOr<bool> ReadSelfRequest() override {
+    CKPT_ASSIGN_OR_RETURN(const std::string text, group_.Read(kV2FreezeFile));
+    return absl::StripSuffix(text, "\n") == kV2Freeze;
+  }
+
+  absl::Status Request(bool freeze) override {
+    return group_.Write(kV2FreezeFile, request_word(freeze));
+  }
+
+  // The kernel tells of a change by an event on cgroup.events.  Looking again
+  // every 100 ms guards against a missed one only.
+  absl::Status WaitForProgress(int /*attempt*/, bool /*freezing*/,
+                               absl::Duration limit, Clock& /*clock*/,
+                               const Cancellation* cancel,
+                               bool& /*rewritten*/) override {
+    return group_.WaitForChange(std::min(limit, absl::Milliseconds(100)),
+                                cancel);
+  }
+
+  std::string request_file() const override { return kV2FreezeFile; }
+  absl::string_view request_word(bool freeze) const override {
+    return freeze ? kV2Freeze : kV2Thaw;
+  }
+
+ private:
+  Cgroup& group_;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> MakeBackend(Cgroup& group) {
+  if (group.hierarchy() == v1::HIERARCHY_V1) {
+    return std::make_unique<V1Backend>(group);
+  }
+  return std::make_unique<V2Backend>(group);
+}
+
+}  // namespace ckpt::freezer

@@ -1,0 +1,449 @@
+#include "freezer/cgroup.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <poll.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/proc.h"
+#include "base/status.h"
+#include "freezer/kernel_names.h"
+
+namespace ckpt::freezer {
+namespace {
+
+absl::StatusOr<std::vector<pid_t>> ParsePids(absl::string_view text) {
+  std::vector<pid_t> pids;
+  for (const absl::string_view line :
+       absl::StrSplit(text, '\n', absl::SkipEmpty())) {
+    pid_t pid;
+    if (!absl::SimpleAtoi(line, &pid)) {
+      return absl::InternalError(absl::StrCat("no pid: ", line));
+    }
+    // 0: a task outside our PID namespace.
+    pids.push_back(pid);
+  }
+  std::sort(pids.begin(), pids.end());
+  // cgroup.procs may name a process twice (cgroup-v2.rst).
+  pids.erase(std::unique(pids.begin(), pids.end()), pids.end());
+  return pids;
+}
+
+class KernelCgroup : public Cgroup {
+ public:
+  KernelCgroup(UniqueFd dir, std::string path, v1::Hierarchy hierarchy,
+               bool is_root)
+      : dir_(std::move(dir)),
+        path_(std::move(path)),
+        hierarchy_(hierarchy),
+        is_root_(is_root) {}
+
+  v1::Hierarchy hierarchy() const override { return hierarchy_; }
+  const std::string& path() const override { return path_; }
+  bool is_root() const override { return is_root_; }
+
+  absl::StatusOr<std::string> Read(const std::string& file) override {
+    if (file == kV2EventsFile) return ReadEvents();
+    auto text = ReadFileAt(dir_.get(), file);
+    if (!text.ok()) return InThisGroup(text.status());
+    return text;
+  }
+
+  absl::Status Write(const std::string& file, absl::string_view data) override {
+    return InThisGroup(WriteKernelFileAt(dir_.get(), file, data));
+  }
+
+  absl::Status WaitForChange(absl::Duration limit,
+                             const Cancellation* cancel) override {
+    // poll() on cgroup.events reports POLLPRI once the file changed since it
+    // was read last through the same descriptor.
+    pollfd fds[2] = {
+        {hierarchy_ == v1::HIERARCHY_V2 ? events_.get() : -1, POLLPRI, 0},
+        {cancel == nullptr ? -1 : cancel->fd(), POLLIN, 0}};
+    const timespec timeout = absl::ToTimespec(limit);
+    (void)::ppoll(fds, 2, &timeout, nullptr);
+    if (cancel != nullptr && cancel->cancelled()) {
+      return absl::CancelledError(absl::StrCat("cancelled; cgroup ", path_));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::unique_ptr<Cgroup>> Parent() override {
+    if (is_root_) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(path_, " is the root of its hierarchy"));
+    }
+    return OpenCgroup(path_.substr(0, path_.rfind('/')));
+  }
+
+  absl::StatusOr<std::vector<std::unique_ptr<Cgroup>>> Children() override {
+    CKPT_ASSIGN_OR_RETURN(const auto names, ListDirectoryAt(dir_.get(), "."));
+    std::vector<std::unique_ptr<Cgroup>> children;
+    for (const std::string& name : names) {
+      struct stat info;
+      if (::fstatat(dir_.get(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) !=
+              0 ||
+          !S_ISDIR(info.st_mode)) {
+        continue;
+      }
+      auto fd = OpenAt(dir_.get(), name, O_RDONLY | O_DIRECTORY);
+      if (!fd.ok()) continue;  // removed meanwhile
+      children.push_back(std::make_unique<KernelCgroup>(
+          *std::move(fd), absl::StrCat(path_, "/", name), hierarchy_, false));
+    }
+    return children;
+  }
+
+  absl::StatusOr<UniqueFd> Lock() override {
+    // A new open file description: flock() locks belong to those.
+    CKPT_ASSIGN_OR_RETURN(UniqueFd fd,
+                          OpenAt(dir_.get(), ".", O_RDONLY | O_DIRECTORY));
+    if (::flock(fd.get(), LOCK_EX | LOCK_NB) == 0) return fd;
+    if (errno != EWOULDBLOCK) return ErrnoToStatus(errno, "flock", path_);
+    const pid_t holder = LockHolder();
+    return absl::UnavailableError(absl::StrCat(
+        "cgroup ", path_, " is in use by ",
+        holder > 0
+            ? absl::StrCat("process ", DescribeTask(ProcFs::Real(), holder))
+            : "another ckpt",
+        ", which checkpoints or restores it; try again when that is done"));
+  }
+
+  pid_t LockHolder() override {
+    struct stat info;
+    if (::fstat(dir_.get(), &info) != 0) return 0;
+    const auto locks = ReadFile("/proc/locks");
+    if (!locks.ok()) return 0;
+    // "1: FLOCK  ADVISORY  WRITE PID MAJOR:MINOR:INODE 0 EOF", hex device.
+    const std::string place = absl::StrCat(
+        absl::Hex(major(info.st_dev), absl::kZeroPad2), ":",
+        absl::Hex(minor(info.st_dev), absl::kZeroPad2), ":", info.st_ino);
+    for (const absl::string_view line : absl::StrSplit(*locks, '\n')) {
+      const std::vector<absl::string_view> fields =
+          absl::StrSplit(line, ' ', absl::SkipEmpty());
+      pid_t pid;
+      if (fields.size() >= 6 && fields[1] == "FLOCK" && fields[5] == place &&
+          absl::SimpleAtoi(fields[4], &pid)) {
+        return pid;
+      }
+    }
+    return 0;
+  }
+
+  absl::StatusOr<UniqueFd> OpenForWrite(const std::string& file) override {
+    auto fd = OpenAt(dir_.get(), file, O_WRONLY);
+    if (!fd.ok()) return InThisGroup(fd.status());
+    return fd;
+  }
+
+  absl::StatusOr<UniqueFd> OpenForRead(const std::string& file) override {
+    auto fd = OpenAt(dir_.get(), file, O_RDONLY);
+    if (!fd.ok()) return InThisGroup(fd.status());
+    return fd;
+  }
+
+ private:
+  // Errors of the kernel name the file only; here comes the group.
+  absl::Status InThisGroup(const absl::Status& status) const {
+    if (status.ok()) return status;
+    return WithMessage(status,
+                       absl::StrCat("cgroup ", path_, ": ", status.message()));
+  }
+
+  absl::StatusOr<std::string> ReadEvents() {
+    if (!events_.ok()) {
+      auto fd = OpenAt(dir_.get(), kV2EventsFile, O_RDONLY);
+      if (!fd.ok()) return InThisGroup(fd.status());
+      events_ = *std::move(fd);
+    }
+    char text[256];
+    const ssize_t count = ::pread(events_.get(), text, sizeof(text), 0);
+    if (count < 0) {
+      return InThisGroup(ErrnoToStatus(errno, "read", kV2EventsFile));
+    }
+    return std::string(text, static_cast<size_t>(count));
+  }
+
+  const UniqueFd dir_;
+  const std::string path_;
+  const v1::Hierarchy hierarchy_;
+  const bool is_root_;
+  UniqueFd events_;  // kept open: poll() needs the one that read it
+};
+
+// `path` without "." components, double or trailing slashes.
+std::string CleanPath(absl::string_view path) {
+  std::string clean;
+  for (const absl::string_view part :
+       absl::StrSplit(path, '/', absl::SkipEmpty())) {
+    if (part != ".") absl::StrAppend(&clean, "/", part);
+  }
+  return clean.empty() ? "/" : clean;
+}
+
+bool HasParentReference(absl::string_view path) {
+  for (const absl::string_view part : absl::StrSplit(path, '/')) {
+    if (part == "..") return true;
+  }
+  return false;
+}
+
+// The candidate directories for `name`, best first.
+absl::StatusOr<std::vector<std::string>> CandidatePaths(
+    const std::string& name, v1::Hierarchy hierarchy) {
+  if (name.empty()) {
+    return absl::InvalidArgumentError("the cgroup's name is empty");
+  }
+  if (HasParentReference(name)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("cgroup '", name, "': '..' is not allowed"));
+  }
+  CKPT_ASSIGN_OR_RETURN(const HierarchyMounts mounts, FindHierarchyMounts());
+  std::vector<std::string> roots;
+  if (hierarchy != v1::HIERARCHY_V1 && !mounts.v2.empty()) {
+    roots.push_back(mounts.v2);
+  }
+  if (hierarchy != v1::HIERARCHY_V2 && !mounts.v1_freezer.empty()) {
+    roots.push_back(mounts.v1_freezer);
+  }
+  if (roots.empty()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("no ",
+                     hierarchy == v1::HIERARCHY_V1   ? "cgroup v1 freezer"
+                     : hierarchy == v1::HIERARCHY_V2 ? "cgroup v2"
+                                                     : "freezer",
+                     " hierarchy is mounted; 'ckpt check' tells what is"));
+  }
+  const std::string clean = CleanPath(name);
+  std::vector<std::string> paths;
+  for (const std::string& root : roots) {
+    if (clean == root || absl::StartsWith(clean, root + "/")) return {{clean}};
+  }
+  if (absl::StartsWith(clean, "/sys/fs/cgroup/")) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "cgroup ", name, " is in no freezer hierarchy that is asked for (",
+        absl::StrCat("looked for: ", roots.front()),
+        roots.size() > 1 ? absl::StrCat(", ", roots.back()) : "", ")"));
+  }
+  for (const std::string& root : roots) {
+    paths.push_back(clean == "/" ? root : absl::StrCat(root, clean));
+  }
+  return paths;
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<pid_t>> Cgroup::Processes() {
+  CKPT_ASSIGN_OR_RETURN(const std::string text, Read(kProcsFile));
+  return ParsePids(text);
+}
+
+absl::StatusOr<std::vector<pid_t>> Cgroup::Threads() {
+  CKPT_ASSIGN_OR_RETURN(
+      const std::string text,
+      Read(hierarchy() == v1::HIERARCHY_V1 ? kV1TasksFile : kV2ThreadsFile));
+  return ParsePids(text);
+}
+
+absl::Status Cgroup::AddProcess(pid_t pid) {
+  return Write(kProcsFile, absl::StrCat(pid));
+}
+
+absl::StatusOr<UniqueFd> Cgroup::OpenProcsForWrite() {
+  return OpenForWrite(kProcsFile);
+}
+
+absl::StatusOr<UniqueFd> Cgroup::OpenProcsForRead() {
+  return OpenForRead(kProcsFile);
+}
+
+absl::StatusOr<std::vector<pid_t>> Cgroup::SubtreeProcesses() {
+  CKPT_ASSIGN_OR_RETURN(std::vector<pid_t> pids, Processes());
+  CKPT_ASSIGN_OR_RETURN(const auto children, Children());
+  for (const auto& child : children) {
+    auto below = child->SubtreeProcesses();
+    if (absl::IsNotFound(below.status())) continue;  // removed meanwhile
+    CKPT_RETURN_IF_ERROR(below.status());
+    pids.insert(pids.end(), below->begin(), below->end());
+  }
+  return pids;
+}
+
+absl::StatusOr<HierarchyMounts> FindHierarchyMounts() {
+  CKPT_ASSIGN_OR_RETURN(const std::string text,
+                        ReadFile("/proc/self/mountinfo"));
+  HierarchyMounts mounts;
+  for (const absl::string_view line : absl::StrSplit(text, '\n')) {
+    // "ID PARENT MAJOR:MINOR ROOT MOUNTPOINT OPTIONS ... - TYPE SOURCE SUPER"
+    const std::pair<absl::string_view, absl::string_view> halves =
+        absl::StrSplit(line, absl::MaxSplits(" - ", 1));
+    const std::vector<absl::string_view> left =
+        absl::StrSplit(halves.first, ' ');
+    const std::vector<absl::string_view> right =
+        absl::StrSplit(halves.second, ' ');
+    if (left.size() < 5 || right.size() < 3) continue;
+    // The first mount wins: later ones are copies of it elsewhere.
+    if (right[0] == "cgroup2" && mounts.v2.empty()) {
+      mounts.v2 = std::string(left[4]);
+    } else if (right[0] == "cgroup" && mounts.v1_freezer.empty()) {
+      for (const absl::string_view option : absl::StrSplit(right[2], ',')) {
+        if (option == "freezer") mounts.v1_freezer = std::string(left[4]);
+      }
+    }
+  }
+  return mounts;
+}
+
+absl::StatusOr<std::unique_ptr<Cgroup>> OpenCgroup(const std::string& path) {
+  auto fd = OpenDirectory(path);
+  if (!fd.ok()) {
+    if (absl::IsNotFound(fd.status())) {
+      return absl::NotFoundError(
+          absl::StrCat("cgroup ", path, " does not exist"));
+    }
+    return fd.status();
+  }
+  struct statfs filesystem;
+  if (::fstatfs(fd->get(), &filesystem) != 0) {
+    return ErrnoToStatus(errno, "statfs", path);
+  }
+  v1::Hierarchy hierarchy;
+  absl::string_view freezer_file;
+  if (filesystem.f_type == CGROUP2_SUPER_MAGIC) {
+    hierarchy = v1::HIERARCHY_V2;
+    freezer_file = kV2FreezeFile;
+  } else if (filesystem.f_type == CGROUP_SUPER_MAGIC) {
+    hierarchy = v1::HIERARCHY_V1;
+    freezer_file = kV1StateFile;
+  } else {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, " is not a cgroup directory"));
+  }
+  // The root has no freezer file; a v1 directory may belong to a hierarchy
+  // without the freezer controller, whose root we must not take for one.
+  const bool has_freezer =
+      ::faccessat(fd->get(), std::string(freezer_file).c_str(), F_OK, 0) == 0;
+  bool is_root = false;
+  if (!has_freezer) {
+    CKPT_ASSIGN_OR_RETURN(const HierarchyMounts mounts, FindHierarchyMounts());
+    is_root = path == mounts.v1_freezer || path == mounts.v2;
+    if (!is_root) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          path, " belongs to a cgroup hierarchy without a freezer"));
+    }
+  }
+  return std::make_unique<KernelCgroup>(*std::move(fd), path, hierarchy,
+                                        is_root);
+}
+
+absl::StatusOr<std::unique_ptr<Cgroup>> FindCgroup(const std::string& name,
+                                                   v1::Hierarchy hierarchy) {
+  CKPT_ASSIGN_OR_RETURN(const std::vector<std::string> paths,
+                        CandidatePaths(name, hierarchy));
+  std::string tried;
+  for (const std::string& path : paths) {
+    auto group = OpenCgroup(path);
+    if (!absl::IsNotFound(group.status())) return group;
+    absl::StrAppend(&tried, tried.empty() ? "" : ", ", path);
+  }
+  return absl::NotFoundError(absl::StrCat(
+      "cgroup '", name, "' does not exist (looked for ", tried, ")"));
+}
+
+absl::StatusOr<std::unique_ptr<Cgroup>> FindOrCreateCgroup(
+    const std::string& name, v1::Hierarchy hierarchy, bool& created) {
+  created = false;
+  auto group = FindCgroup(name, hierarchy);
+  if (!absl::IsNotFound(group.status())) return group;
+  CKPT_ASSIGN_OR_RETURN(const std::vector<std::string> paths,
+                        CandidatePaths(name, hierarchy));
+  // Parents too, as mkdir -p.
+  const std::string& path = paths.front();
+  for (size_t slash = path.find('/', 1);; slash = path.find('/', slash + 1)) {
+    const std::string part = path.substr(0, slash);
+    if (::mkdir(part.c_str(), 0755) != 0 && errno != EEXIST) {
+      return ErrnoToStatus(errno, "make cgroup", part);
+    }
+    if (slash == std::string::npos) break;
+  }
+  created = true;
+  return OpenCgroup(path);
+}
+
+absl::StatusOr<std::unique_ptr<Cgroup>> CgroupOf(pid_t pid,
+                                                 v1::Hierarchy hierarchy) {
+  CKPT_ASSIGN_OR_RETURN(const std::string text,
+                        ProcFs::Real().Read(pid, "cgroup"));
+  CKPT_ASSIGN_OR_RETURN(const HierarchyMounts mounts, FindHierarchyMounts());
+  for (const absl::string_view line :
+       absl::StrSplit(text, '\n', absl::SkipEmpty())) {
+    // "ID:CONTROLLERS:PATH"; v2 is "0::PATH" (cgroups(7)).
+    const std::vector<std::string> fields =
+        absl::StrSplit(line, absl::MaxSplits(':', 2));
+    if (fields.size() != 3) continue;
+    const bool is_v2 = fields[0] == "0";
+    bool is_freezer = false;
+    for (const absl::string_view name : absl::StrSplit(fields[1], ',')) {
+      is_freezer |= name == "freezer";
+    }
+    const std::string& root = is_v2 ? mounts.v2 : mounts.v1_freezer;
+    if (root.empty() ||
+        (hierarchy == v1::HIERARCHY_V2 ? !is_v2 : !is_freezer)) {
+      continue;
+    }
+    return OpenCgroup(fields[2] == "/" ? root : absl::StrCat(root, fields[2]));
+  }
+  return absl::NotFoundError(absl::StrCat(
+      "process ", pid, " is in no cgroup ", HierarchyName(hierarchy),
+      " freezer hierarchy that is mounted here"));
+}
+
+absl::StatusOr<std::string> PathInHierarchy(const Cgroup& group) {
+  CKPT_ASSIGN_OR_RETURN(const HierarchyMounts mounts, FindHierarchyMounts());
+  absl::string_view path = group.path();
+  const std::string& root =
+      group.hierarchy() == v1::HIERARCHY_V2 ? mounts.v2 : mounts.v1_freezer;
+  if (!absl::ConsumePrefix(&path, root)) {
+    return absl::InternalError(absl::StrCat(path, " is not below ", root));
+  }
+  return path.empty() ? "/" : std::string(path);
+}
+
+absl::Status RemoveCgroup(const std::string& path, absl::Duration limit) {
+  Clock& clock = Clock::Real();
+  const absl::Time deadline = clock.Now() + limit;
+  // rmdir() is EBUSY until the last task has been reaped by the kernel.
+  absl::Duration pause = absl::Microseconds(50);
+  while (::rmdir(path.c_str()) != 0) {
+    if (errno == ENOENT) return absl::OkStatus();
+    if (errno != EBUSY || clock.Now() >= deadline) {
+      return ErrnoToStatus(errno, "remove cgroup", path);
+    }
+    clock.Sleep(pause);
+    pause = std::min(2 * pause, absl::Milliseconds(10));
+  }
+  return absl::OkStatus();
+}
+
+absl::string_view HierarchyName(v1::Hierarchy hierarchy) {
+  return hierarchy == v1::HIERARCHY_V1   ? "v1"
+         : hierarchy == v1::HIERARCHY_V2 ? "v2"
+                                         : "any";
+}
+
+}  // namespace ckpt::freezer

@@ -1,0 +1,97 @@
+#include "freezer/evidence.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_split.h"
+#include "base/status.h"
+
+namespace ckpt::freezer {
+namespace {
+
+constexpr size_t kStackLines = 8;
+
+bool IsEnded(const v1::TaskInfo& task) {
+  return task.state() == "Z" || task.state() == "X";
+}
+
+std::string ReadLine(ProcFs& proc, pid_t tid, const std::string& name) {
+  const auto text = proc.Read(tid, name);
+  if (!text.ok()) return "";
+  std::string line(absl::StripAsciiWhitespace(*text));
+  return line == "0" ? "" : line;  // wchan of a running thread
+}
+
+void AddDetails(ProcFs& proc, v1::TaskInfo& task) {
+  task.set_syscall(ReadLine(proc, task.tid(), "syscall"));
+  const auto stack = proc.Read(task.tid(), "stack");
+  if (!stack.ok()) return;
+  for (const absl::string_view line :
+       absl::StrSplit(*stack, '\n', absl::SkipEmpty())) {
+    if (task.stack_size() == kStackLines) break;
+    task.add_stack(std::string(line));
+  }
+}
+
+// Frozen as far as state and wchan tell.
+bool LooksFrozen(v1::Hierarchy hierarchy, const v1::TaskInfo& task) {
+  if (hierarchy == v1::HIERARCHY_V1) return task.state() == "D";
+  if (task.state() == "T" || task.state() == "t") return true;
+  return task.state() == "S" &&
+         (task.wchan() == "get_signal" || task.wchan() == "do_freezer_trap");
+}
+
+std::vector<v1::TaskInfo> Look(Cgroup& group, ProcFs& proc) {
+  std::vector<v1::TaskInfo> tasks;
+  const auto threads = group.Threads();
+  if (!threads.ok()) return tasks;
+  for (const pid_t tid : *threads) {
+    auto task = DescribeThread(proc, tid);
+    if (!task.ok() || IsEnded(*task)) continue;
+    task->set_wchan(ReadLine(proc, tid, "wchan"));
+    tasks.push_back(*std::move(task));
+  }
+  return tasks;
+}
+
+}  // namespace
+
+absl::StatusOr<v1::TaskInfo> DescribeThread(ProcFs& proc, pid_t tid) {
+  CKPT_ASSIGN_OR_RETURN(const ThreadStat stat, proc.Stat(tid));
+  v1::TaskInfo task;
+  task.set_tid(tid);
+  task.set_pid(stat.pid);
+  task.set_comm(stat.comm);
+  task.set_state(std::string(1, stat.state));
+  return task;
+}
+
+std::vector<v1::TaskInfo> FindBlockers(Cgroup& group, ProcFs& proc) {
+  const std::vector<v1::TaskInfo> first = Look(group, proc);
+  std::vector<v1::TaskInfo> second = Look(group, proc);
+  std::vector<v1::TaskInfo> blockers;
+  for (v1::TaskInfo& task : second) {
+    const bool seen_before = std::any_of(
+        first.begin(), first.end(), [&](const v1::TaskInfo& earlier) {
+          return earlier.tid() == task.tid() &&
+                 !LooksFrozen(group.hierarchy(), earlier);
+        });
+    if (seen_before && !LooksFrozen(group.hierarchy(), task)) {
+      blockers.push_back(task);
+    }
+  }
+  if (blockers.empty() && group.hierarchy() == v1::HIERARCHY_V1) {
+    // All show D: one of them waits where the freezer cannot reach it.
+    for (v1::TaskInfo& task : second) {
+      if (task.wchan() != "refrigerator" && task.wchan() != "__refrigerator") {
+        blockers.push_back(std::move(task));
+      }
+    }
+  }
+  for (v1::TaskInfo& task : blockers) AddDetails(proc, task);
+  return blockers;
+}
+
+}  // namespace ckpt::freezer

@@ -1,0 +1,219 @@
+#include "freezer/freezer.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/cord.h"
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+#include "freezer/evidence.h"
+
+namespace ckpt::freezer {
+namespace {
+
+// How long the way back after a failure may take.
+constexpr absl::Duration kWayBackLimit = absl::Seconds(5);
+
+absl::Status VanishedGroup(const std::string& path) {
+  return absl::AbortedError(absl::StrCat(
+      "cgroup ", path, " was removed while it was being frozen or thawed"));
+}
+
+std::string StateWord(v1::FreezerState state) {
+  // FREEZER_STATE_FROZEN -> FROZEN
+  constexpr size_t kPrefix = sizeof("FREEZER_STATE_") - 1;
+  return v1::FreezerState_Name(state).substr(kPrefix);
+}
+
+}  // namespace
+
+Freezer::Freezer(Cgroup& group, ProcFs& proc, Clock& clock)
+    : group_(group), proc_(proc), clock_(clock), backend_(MakeBackend(group)) {}
+
+absl::StatusOr<std::string> Freezer::FrozenAncestor() {
+  CKPT_ASSIGN_OR_RETURN(std::unique_ptr<Cgroup> ancestor, group_.Parent());
+  while (!ancestor->is_root()) {
+    CKPT_ASSIGN_OR_RETURN(const bool frozen,
+                          MakeBackend(*ancestor)->ReadSelfRequest());
+    if (frozen) return ancestor->path();
+    CKPT_ASSIGN_OR_RETURN(ancestor, ancestor->Parent());
+  }
+  return std::string();
+}
+
+absl::StatusOr<v1::CgroupStatus> Freezer::GetStatus(bool with_tasks) {
+  v1::CgroupStatus status;
+  status.set_cgroup(group_.path());
+  status.set_hierarchy(group_.hierarchy());
+  if (group_.is_root()) {
+    // The root group has no freezer: it always runs.
+    status.set_state(v1::FREEZER_STATE_THAWED);
+    return status;
+  }
+  CKPT_ASSIGN_OR_RETURN(const FreezerFiles files, backend_->Read());
+  status.set_self_freezing(files.self_request);
+  status.set_state(files.effective);
+  CKPT_ASSIGN_OR_RETURN(const std::string ancestor, FrozenAncestor());
+  status.set_frozen_ancestor(ancestor);
+  if (!ancestor.empty() && files.effective == v1::FREEZER_STATE_THAWED) {
+    // v2: an ancestor asks, and the tasks are on their way.
+    status.set_state(v1::FREEZER_STATE_FREEZING);
+  }
+  status.set_lock_holder_pid(group_.LockHolder());
+  if (with_tasks) {
+    CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> threads, group_.Threads());
+    for (const pid_t tid : threads) {
+      auto info = DescribeThread(proc_, tid);
+      if (info.ok()) *status.add_tasks() = *std::move(info);
+    }
+  }
+  return status;
+}
+
+absl::Status Freezer::CheckMayFreeze() {
+  if (group_.is_root()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "cgroup ", group_.path(),
+        " is the root of its hierarchy and is never frozen; put the job into a "
+        "group of its own"));
+  }
+  CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> pids,
+                        group_.SubtreeProcesses());
+  const pid_t self = ::getpid();
+  if (std::find(pids.begin(), pids.end(), self) != pids.end()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "cgroup ", group_.path(), " holds ckpt itself (process ", self,
+        "), which would freeze too; start ckpt from another group"));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<bool> Freezer::ThreadsAreStable(v1::FreezeReport& report) {
+  CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> first, group_.Threads());
+  CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> second, group_.Threads());
+  report.set_threads(static_cast<int32_t>(second.size()));
+  // Reading the state last: a task that joined in between made it FREEZING.
+  CKPT_ASSIGN_OR_RETURN(const FreezerFiles files, backend_->Read());
+  return first == second && files.effective == v1::FREEZER_STATE_FROZEN;
+}
+
+absl::Status Freezer::WaitForStep(int attempt, const FreezeOptions& options,
+                                  v1::FreezeReport& report) {
+  const absl::Duration left = options.deadline - clock_.Now();
+  if (left <= absl::ZeroDuration()) {
+    return absl::UnavailableError("deadline passed");
+  }
+  bool rewritten = false;
+  CKPT_RETURN_IF_ERROR(backend_->WaitForProgress(
+      attempt, /*freezing=*/true, left, clock_, options.cancel, rewritten));
+  if (rewritten) report.set_refreezes(report.refreezes() + 1);
+  return absl::OkStatus();
+}
+
+absl::Status Freezer::WaitFrozen(const FreezeOptions& options,
+                                 v1::FreezeReport& report) {
+  for (int attempt = 0;; ++attempt) {
+    CKPT_ASSIGN_OR_RETURN(const FreezerFiles files, backend_->Read());
+    if (files.effective == v1::FREEZER_STATE_FROZEN) {
+      CKPT_ASSIGN_OR_RETURN(const bool stable, ThreadsAreStable(report));
+      if (stable) return absl::OkStatus();
+    } else if (!files.self_request) {
+      return absl::AbortedError(
+          absl::StrCat("the freeze of cgroup ", group_.path(),
+                       " was cancelled: somebody thawed it meanwhile"));
+    }
+    CKPT_RETURN_IF_ERROR(WaitForStep(attempt, options, report));
+  }
+}
+
+absl::StatusOr<v1::FreezeReport> Freezer::Freeze(const FreezeOptions& options) {
+  CKPT_RETURN_IF_ERROR(CheckMayFreeze());
+  v1::FreezeReport report;
+  CKPT_ASSIGN_OR_RETURN(*report.mutable_before(), GetStatus(false));
+  const absl::Time start = clock_.Now();
+  if (start >= options.deadline) {
+    return absl::DeadlineExceededError(absl::StrCat(
+        "no time left to freeze cgroup ", group_.path(),
+        ", which is as it was (", StateWord(report.before().state()), ")"));
+  }
+  absl::Status status = backend_->Request(true);
+  if (status.ok()) status = WaitFrozen(options, report);
+  report.set_seconds(absl::ToDoubleSeconds(clock_.Now() - start));
+  if (!status.ok()) return FailFreeze(std::move(status), std::move(report));
+  CKPT_ASSIGN_OR_RETURN(*report.mutable_after(), GetStatus(false));
+  return report;
+}
+
+absl::Status Freezer::FailFreeze(absl::Status why, v1::FreezeReport report) {
+  if (absl::IsNotFound(why)) return VanishedGroup(group_.path());
+  const bool timed_out = absl::IsUnavailable(why);
+  std::string blockers;
+  if (timed_out) {
+    for (v1::TaskInfo& task : FindBlockers(group_, proc_)) {
+      absl::StrAppend(&blockers, blockers.empty() ? "" : ", ", task.tid(), " (",
+                      task.comm(), ", state ", task.state(),
+                      task.wchan().empty() ? "" : ", in ", task.wchan(), ")");
+      *report.add_blockers() = std::move(task);
+    }
+  }
+  // The way back: the request that the group had before.
+  absl::Status back = backend_->Request(report.before().self_freezing());
+  if (back.ok() && !report.before().self_freezing() &&
+      report.before().frozen_ancestor().empty()) {
+    back = Thaw({.deadline = clock_.Now() + kWayBackLimit}).status();
+  }
+  if (absl::IsNotFound(back)) back = absl::OkStatus();
+  if (auto now = GetStatus(false); now.ok()) *report.mutable_after() = *now;
+  const std::string state = StateWord(report.after().state());
+  if (timed_out) {
+    why = absl::UnavailableError(absl::StrCat(
+        "cgroup ", group_.path(), " did not freeze within ",
+        absl::FormatDuration(absl::Seconds(report.seconds())), " (EBUSY): ",
+        blockers.empty() ? "no single thread could be made out as the cause"
+                         : absl::StrCat("not frozen: ", blockers),
+        "; the group is ", state, " again; retry, or end those tasks"));
+  } else {
+    why = WithMessage(
+        why, absl::StrCat(why.message(), "; the group is ", state, " again"));
+  }
+  why =
+      AppendError(std::move(why),
+                  absl::StrCat("giving cgroup ", group_.path(), " back"), back);
+  why.SetPayload(kReportUrl, absl::Cord(report.SerializeAsString()));
+  return why;
+}
+
+absl::StatusOr<v1::FreezeReport> Freezer::Thaw(const FreezeOptions& options) {
+  v1::FreezeReport report;
+  CKPT_ASSIGN_OR_RETURN(*report.mutable_before(), GetStatus(false));
+  if (group_.is_root()) {
+    *report.mutable_after() = report.before();
+    return report;
+  }
+  const absl::Time start = clock_.Now();
+  CKPT_RETURN_IF_ERROR(backend_->Request(false));
+  for (int attempt = 0;; ++attempt) {
+    CKPT_ASSIGN_OR_RETURN(*report.mutable_after(), GetStatus(false));
+    report.set_seconds(absl::ToDoubleSeconds(clock_.Now() - start));
+    if (!report.after().frozen_ancestor().empty()) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "cgroup ", group_.path(), " is thawed itself, but its ancestor ",
+          report.after().frozen_ancestor(),
+          " keeps it frozen; thaw that group"));
+    }
+    if (report.after().state() == v1::FREEZER_STATE_THAWED) return report;
+    const absl::Duration left = options.deadline - clock_.Now();
+    if (left <= absl::ZeroDuration()) {
+      return absl::DeadlineExceededError(absl::StrCat(
+          "cgroup ", group_.path(), " is still ",
+          StateWord(report.after().state()), "; its own request is THAWED"));
+    }
+    bool rewritten = false;
+    CKPT_RETURN_IF_ERROR(backend_->WaitForProgress(
+        attempt, /*freezing=*/false, left, clock_, options.cancel, rewritten));
+  }
+}
+
+}  // namespace ckpt::freezer

@@ -1,0 +1,100 @@
+// Freezes and thaws one cgroup, v1 or v2, and proves the result.
+//
+//   CKPT_ASSIGN_OR_RETURN(auto group, FindCgroup("job1", hierarchy));
+//   Freezer freezer(*group, ProcFs::Real(), Clock::Real());
+//   CKPT_ASSIGN_OR_RETURN(v1::FreezeReport report,
+//                         freezer.Freeze({.deadline = clock.Now() + timeout}));
+//
+// A freeze is reported only when the kernel says FROZEN and two listings of the
+// group's threads before and after it agree.  When it cannot be had by the
+// deadline, the blocking threads are named in the error (payload kReportUrl,
+// a serialized v1::FreezeReport) and the group is given back as it was.
+//
+// Not thread-safe.  Borrows all three for its lifetime.
+#ifndef CKPT_FREEZER_FREEZER_H_
+#define CKPT_FREEZER_FREEZER_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "base/cancellation.h"
+#include "base/clock.h"
+#include "base/proc.h"
+#include "freezer/backend.h"
+#include "freezer/cgroup.h"
+#include "proto/checkpoint.pb.h"
+
+namespace ckpt::freezer {
+
+// Type of the error payload that holds a serialized v1::FreezeReport.
+inline constexpr char kReportUrl[] = "type.googleapis.com/ckpt.v1.FreezeReport";
+
+struct FreezeOptions {
+  absl::Time deadline = absl::InfiniteFuture();  // on the Freezer's clock
+  const Cancellation* cancel = nullptr;          // borrowed for the call
+};
+
+class Freezer {
+ public:
+  Freezer(Cgroup& group, ProcFs& proc, Clock& clock);
+
+  Cgroup& group() { return group_; }
+  Clock& clock() { return clock_; }
+
+  // The group's state; with `with_tasks` also every thread of it.
+  // NotFound when the group is gone.
+  absl::StatusOr<v1::CgroupStatus> GetStatus(bool with_tasks);
+
+  // Brings the group to a verified FROZEN.  A group that was frozen by its own
+  // request is adopted; one frozen by an ancestor gets a request of its own
+  // too, or the ancestor's thaw would let it run.
+  //
+  // On failure the group has the own request that it had before (a failure of
+  // that is appended to the message).
+  //   FailedPrecondition  the root group; a group that holds the caller
+  //   Unavailable         some threads did not freeze before the deadline
+  //   DeadlineExceeded    the deadline was over before the first try
+  //   Cancelled, Aborted (the group vanished), NotFound
+  absl::StatusOr<v1::FreezeReport> Freeze(const FreezeOptions& options);
+
+  // Takes back the group's own request and waits until it is thawed.
+  //   FailedPrecondition  an ancestor keeps it frozen (named)
+  //   DeadlineExceeded, Cancelled, NotFound
+  absl::StatusOr<v1::FreezeReport> Thaw(const FreezeOptions& options);
+
+  // Writes the own request without waiting: for ways back.
+  absl::Status WriteRequest(bool freeze) { return backend_->Request(freeze); }
+
+  // For a LastWill: the file and the words that give the wanted request.
+  absl::StatusOr<UniqueFd> OpenRequestFile() {
+    return group_.OpenForWrite(backend_->request_file());
+  }
+  absl::string_view RequestWord(bool freeze) const {
+    return backend_->request_word(freeze);
+  }
+
+ private:
+  absl::Status CheckMayFreeze();
+  // Waits for FROZEN, then lists threads until two lists agree.
+  absl::Status WaitFrozen(const FreezeOptions& options,
+                          v1::FreezeReport& report);
+  absl::Status WaitForStep(int attempt, const FreezeOptions& options,
+                           v1::FreezeReport& report);
+  absl::StatusOr<bool> ThreadsAreStable(v1::FreezeReport& report);
+  // The error of a freeze that failed with `why`: evidence, then the way back.
+  absl::Status FailFreeze(absl::Status why, v1::FreezeReport report);
+  absl::StatusOr<std::string> FrozenAncestor();
+
+  Cgroup& group_;
+  ProcFs& proc_;
+  Clock& clock_;
+  const std::unique_ptr<Backend> backend_;
+};
+
+}  // namespace ckpt::freezer
+
+#endif  // CKPT_FREEZER_FREEZER_H_

@@ -1,0 +1,123 @@
+#include "freezer/kill.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+#include "freezer/frozen_scope.h"
+#include "freezer/kernel_names.h"
+
+namespace ckpt::freezer {
+namespace {
+
+absl::Status CheckMayKill(Cgroup& group) {
+  if (group.is_root()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "cgroup ", group.path(),
+        " is the root of its hierarchy; its tasks are never killed"));
+  }
+  CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> pids,
+                        group.SubtreeProcesses());
+  if (std::find(pids.begin(), pids.end(), ::getpid()) != pids.end()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("cgroup ", group.path(), " holds ckpt itself (process ",
+                     ::getpid(), "); start ckpt from another group"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SignalAll(Cgroup& group, int signal, std::set<pid_t>& signalled) {
+  CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> pids,
+                        group.SubtreeProcesses());
+  for (const pid_t pid : pids) {
+    if (pid <= 0) continue;  // of another PID namespace
+    if (::kill(pid, signal) == 0) {
+      signalled.insert(pid);
+    } else if (errno != ESRCH) {
+      return ErrnoToStatus(errno, "signal process", absl::StrCat(pid));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status KillByFreezing(Freezer& freezer, absl::Time deadline,
+                            std::set<pid_t>& signalled) {
+  // Half a second is plenty for tasks that can freeze; those that cannot are
+  // killed by signalling again and again.
+  const absl::Time freeze_deadline =
+      std::min(deadline, freezer.clock().Now() + absl::Milliseconds(500));
+  const auto scope = FrozenScope::Enter(freezer, {.deadline = freeze_deadline});
+  CKPT_RETURN_IF_ERROR(SignalAll(freezer.group(), SIGKILL, signalled));
+  // Dead tasks leave only when thawed, whatever the origin was.
+  return freezer.WriteRequest(false);
+}
+
+absl::Status WaitUntilEmpty(Freezer& freezer, absl::Time deadline,
+                            std::set<pid_t>& signalled) {
+  Cgroup& group = freezer.group();
+  absl::Duration pause = absl::Microseconds(100);
+  while (true) {
+    const auto pids = group.SubtreeProcesses();
+    if (absl::IsNotFound(pids.status())) return absl::OkStatus();
+    CKPT_RETURN_IF_ERROR(pids.status());
+    if (pids->empty()) return absl::OkStatus();
+    if (freezer.clock().Now() >= deadline) {
+      return absl::DeadlineExceededError(
+          absl::StrCat(pids->size(), " process(es) of cgroup ", group.path(),
+                       " have not ended, the first is ", pids->front(),
+                       "; SIGKILL was sent to all"));
+    }
+    CKPT_RETURN_IF_ERROR(SignalAll(group, SIGKILL, signalled));
+    freezer.clock().Sleep(pause);
+    pause = std::min(2 * pause, absl::Milliseconds(10));
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<v1::KillReport> KillGroup(Freezer& freezer, int signal,
+                                         absl::Time deadline) {
+  Cgroup& group = freezer.group();
+  CKPT_RETURN_IF_ERROR(CheckMayKill(group));
+  v1::KillReport report;
+  report.set_cgroup(group.path());
+  report.set_signal(signal);
+  std::set<pid_t> signalled;
+  if (signal != SIGKILL) {
+    CKPT_ASSIGN_OR_RETURN(const auto scope,
+                          FrozenScope::Enter(freezer, {.deadline = deadline}));
+    CKPT_RETURN_IF_ERROR(SignalAll(group, signal, signalled));
+    CKPT_RETURN_IF_ERROR(scope->Leave());
+    report.set_processes(static_cast<int32_t>(signalled.size()));
+    CKPT_ASSIGN_OR_RETURN(const auto left, group.SubtreeProcesses());
+    report.set_empty(left.empty());
+    return report;
+  }
+  if (group.hierarchy() == v1::HIERARCHY_V2) {
+    CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> pids,
+                          group.SubtreeProcesses());
+    signalled.insert(pids.begin(), pids.end());
+    const absl::Status killed = group.Write(kV2KillFile, "1");
+    // Before Linux 5.14 there is no such file.
+    if (absl::IsNotFound(killed)) {
+      CKPT_RETURN_IF_ERROR(KillByFreezing(freezer, deadline, signalled));
+    } else {
+      CKPT_RETURN_IF_ERROR(killed);
+    }
+  } else {
+    CKPT_RETURN_IF_ERROR(KillByFreezing(freezer, deadline, signalled));
+  }
+  CKPT_RETURN_IF_ERROR(WaitUntilEmpty(freezer, deadline, signalled));
+  report.set_processes(static_cast<int32_t>(signalled.size()));
+  report.set_empty(true);
+  return report;
+}
+
+}  // namespace ckpt::freezer

@@ -1,0 +1,356 @@
+#include "restore/restore.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "absl/types/optional.h"
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/file.h"
+#include "base/last_will.h"
+#include "base/proc.h"
+#include "base/status.h"
+#include "base/unique_fd.h"
+#include "criu/log.h"
+#include "criu/session.h"
+#include "criu/work_dir.h"
+#include "freezer/cgroup.h"
+#include "freezer/freezer.h"
+#include "freezer/kill.h"
+#include "restore/preflight.h"
+#include "store/criu_images.h"
+
+namespace ckpt::restore {
+namespace {
+
+// How long ended tasks may take to be reaped by their parent.
+constexpr absl::Duration kReapLimit = absl::Seconds(5);
+constexpr absl::Duration kKillLimit = absl::Seconds(5);
+constexpr absl::Duration kFreezeLimit = absl::Seconds(10);
+// What the guardian grants CRIU to undo things by itself.
+constexpr absl::Duration kGuardianPatience = absl::Milliseconds(1000);
+
+// The options that the dump was made with, and those of the request.
+v1::CriuOptions MergeOptions(const v1::ManifestOptions& image,
+                             const v1::CriuOptions& asked) {
+  v1::CriuOptions options = asked;
+  options.set_tcp_established(image.tcp_established() ||
+                              asked.tcp_established());
+  options.set_tcp_close(image.tcp_close() || asked.tcp_close());
+  options.set_shell_job(image.shell_job() || asked.shell_job());
+  options.set_file_locks(image.file_locks() || asked.file_locks());
+  options.set_link_remap(image.link_remap() || asked.link_remap());
+  options.set_ext_unix_sk(image.ext_unix_sk() || asked.ext_unix_sk());
+  options.set_evasive_devices(image.evasive_devices() ||
+                              asked.evasive_devices());
+  if (asked.external().empty()) {
+    *options.mutable_external() = image.external();
+  }
+  if (asked.network_lock().empty()) {
+    options.set_network_lock(image.network_lock());
+  }
+  if (asked.cpu_cap().empty()) options.set_cpu_cap(image.cpu_cap());
+  if (asked.root().empty()) options.set_root(image.root());
+  return options;
+}
+
+class RestoreOperation : public criu::Notifications {
+ public:
+  RestoreOperation(const v1::RestoreRequest& request,
+                   const RestoreEnvironment& environment)
+      : request_(request),
+        environment_(environment),
+        start_(clock_.Now()),
+        deadline_(start_ + absl::Seconds(request.timeout_seconds() > 0
+                                             ? request.timeout_seconds()
+                                             : kDefaultTimeoutSeconds)) {}
+
+  absl::StatusOr<v1::RestoreReport> Run();
+
+  absl::Status PostRestore(pid_t root) override;
+  absl::Status PreResume() override;
+
+ private:
+  absl::Status OpenImage();
+  absl::Status PrepareGroup();
+  absl::Status ArmGuardian();
+  absl::Status CallCriu();
+  absl::Status CountTasks(pid_t root);
+  // CRIU and its helpers leave the group to the job.
+  absl::Status MoveOthersOut(const std::vector<pid_t>& tree);
+  absl::Status WritePidfile();
+  absl::Status Finish();
+  absl::Status Undo(absl::Status why);
+
+  const v1::RestoreRequest& request_;
+  const RestoreEnvironment& environment_;
+  ProcFs& proc_ = ProcFs::Real();
+  Clock& clock_ = Clock::Real();
+  const absl::Time start_;
+  const absl::Time deadline_;
+
+  absl::optional<Image> image_;
+  ImageContents contents_;
+  bool created_group_ = false;
+  std::unique_ptr<freezer::Cgroup> group_;
+  UniqueFd group_lock_;
+  std::unique_ptr<criu::WorkDir> work_dir_;
+  std::unique_ptr<criu::Session> criu_;
+  std::unique_ptr<LastWill> guardian_;
+  bool released_ = false;
+  absl::Status freeze_status_;
+  pid_t root_ = 0;
+  v1::RestoreReport report_;
+};
+
+absl::Status RestoreOperation::OpenImage() {
+  auto image = environment_.store->Open(request_.image());
+  CKPT_RETURN_IF_ERROR(image.status());
+  image_.emplace(*std::move(image));
+  CKPT_RETURN_IF_ERROR(image_->Verify());
+  report_.mutable_times()->set_verify_seconds(
+      absl::ToDoubleSeconds(clock_.Now() - start_));
+  report_.set_image(image_->path());
+  report_.set_image_id(image_->manifest().image_id());
+  CKPT_ASSIGN_OR_RETURN(contents_, ReadContents(image_->dir_fd()));
+  CKPT_RETURN_IF_ERROR(CheckHost(image_->manifest()));
+  const std::string root = request_.criu().root().empty()
+                               ? image_->manifest().options().root()
+                               : request_.criu().root();
+  CKPT_RETURN_IF_ERROR(CheckFiles(contents_, root));
+  return WaitForPids(contents_, proc_, clock_,
+                     std::min(deadline_, clock_.Now() + kReapLimit),
+                     environment_.cancel);
+}
+
+absl::Status RestoreOperation::PrepareGroup() {
+  const v1::ManifestJob& job = image_->manifest().job();
+  std::string name = request_.cgroup();
+  v1::Hierarchy hierarchy = request_.hierarchy();
+  if (name.empty()) {
+    // A restore always has a group of its own: what a failure leaves behind can
+    // then be found and killed.
+    const std::string& path = image_->path();
+    name = job.cgroup().empty()
+               ? absl::StrCat("ckpt-", path.substr(path.rfind('/') + 1))
+               : job.cgroup();
+    if (hierarchy == v1::HIERARCHY_UNSPECIFIED) {
+      hierarchy = static_cast<v1::Hierarchy>(job.hierarchy());
+    }
+  }
+  CKPT_ASSIGN_OR_RETURN(
+      group_, freezer::FindOrCreateCgroup(name, hierarchy, created_group_));
+  if (group_->is_root()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("cgroup ", group_->path(),
+                     " is the root of its hierarchy; name another with "
+                     "--cgroup; nothing was started"));
+  }
+  CKPT_ASSIGN_OR_RETURN(group_lock_, group_->Lock());
+  CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> pids,
+                        group_->SubtreeProcesses());
+  if (!pids.empty()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "cgroup ", group_->path(), " is not empty: it holds process ",
+        DescribeTask(proc_, pids.front()),
+        pids.size() > 1 ? absl::StrCat(" and ", pids.size() - 1, " more") : "",
+        "; a job is restored into a group of its own: end those, or name "
+        "another group with --cgroup; nothing was started"));
+  }
+  freezer::Freezer freezer(*group_, proc_, clock_);
+  CKPT_ASSIGN_OR_RETURN(const v1::CgroupStatus status,
+                        freezer.GetStatus(/*with_tasks=*/false));
+  if (status.state() != v1::FREEZER_STATE_THAWED &&
+      (status.self_freezing() || !status.frozen_ancestor().empty())) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "cgroup ",
+        status.self_freezing() ? group_->path() : status.frozen_ancestor(),
+        " is frozen, and CRIU would freeze in it; thaw it, or name another "
+        "group with --cgroup; nothing was started"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RestoreOperation::ArmGuardian() {
+  // Without us CRIU undoes its work at its next notification; the rest is for
+  // the case that it does not.
+  CKPT_ASSIGN_OR_RETURN(const UniqueFd procs, group_->OpenProcsForRead());
+  guardian_ = std::make_unique<LastWill>();
+  guardian_->AddWaitExit(criu_->pidfd(), kGuardianPatience);
+  guardian_->AddKill(criu_->pidfd());
+  guardian_->AddKillListed(procs.get(), kKillLimit);
+  guardian_->KeepOpen(group_lock_.get());
+  return guardian_->Arm();
+}
+
+absl::Status RestoreOperation::CountTasks(pid_t root) {
+  CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> tree,
+                        ProcessTree(proc_, root));
+  if (tree.size() != contents_.processes.size()) {
+    return absl::DataLossError(
+        absl::StrCat("CRIU restored ", tree.size(), " process(es) of ",
+                     contents_.processes.size(), " in the image"));
+  }
+  if (criu::ShowsLostMemory(criu_->ReadLog())) {
+    return absl::DataLossError(
+        "CRIU restored zeroes for shared memory that it could not read");
+  }
+  return MoveOthersOut(tree);
+}
+
+absl::Status RestoreOperation::MoveOthersOut(const std::vector<pid_t>& tree) {
+  CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> members, group_->Processes());
+  CKPT_ASSIGN_OR_RETURN(const auto ours,
+                        freezer::CgroupOf(::getpid(), group_->hierarchy()));
+  for (const pid_t pid : members) {
+    if (std::find(tree.begin(), tree.end(), pid) != tree.end()) continue;
+    const absl::Status moved = ours->AddProcess(pid);
+    if (!moved.ok() && !absl::IsNotFound(moved)) return moved;
+  }
+  for (const pid_t pid : tree) {
+    if (std::find(members.begin(), members.end(), pid) != members.end()) {
+      continue;
+    }
+    const auto stat = proc_.Stat(pid);
+    if (stat.ok() && stat->state == 'Z') continue;
+    return absl::InternalError(absl::StrCat(
+        "restored process ", pid, " is not in cgroup ", group_->path()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RestoreOperation::PostRestore(pid_t root) {
+  CKPT_RETURN_IF_ERROR(FaultPoint("restore.built"));
+  root_ = root;
+  CKPT_RETURN_IF_ERROR(CountTasks(root));
+  CKPT_RETURN_IF_ERROR(WritePidfile());
+  // From here on the job is to live, whatever becomes of us.  If we die before
+  // CRIU has our answer, it refuses by itself and kills the tasks.
+  CKPT_RETURN_IF_ERROR(guardian_->Disarm());
+  CKPT_RETURN_IF_ERROR(FaultPoint("restore.before_release"));
+  released_ = true;
+  return absl::OkStatus();
+}
+
+absl::Status RestoreOperation::PreResume() {
+  if (!request_.frozen()) return absl::OkStatus();
+  // Every task is held by CRIU at its first instruction; frozen now, it stays
+  // there when CRIU lets go.
+  freezer::Freezer freezer(*group_, proc_, clock_);
+  freeze_status_ =
+      freezer.Freeze({.deadline = clock_.Now() + kFreezeLimit}).status();
+  return freeze_status_;
+}
+
+absl::Status RestoreOperation::WritePidfile() {
+  if (request_.pidfile().empty()) return absl::OkStatus();
+  CKPT_ASSIGN_OR_RETURN(
+      const UniqueFd fd,
+      OpenAt(AT_FDCWD, request_.pidfile(), O_WRONLY | O_CREAT | O_TRUNC, 0644));
+  return WriteAll(fd.get(), absl::StrCat(root_, "\n"), request_.pidfile());
+}
+
+absl::Status RestoreOperation::CallCriu() {
+  const absl::Time start = clock_.Now();
+  UniqueFd procs;
+  CKPT_ASSIGN_OR_RETURN(procs, group_->OpenProcsForWrite());
+  CKPT_ASSIGN_OR_RETURN(criu_,
+                        criu::Session::Start({.binary = environment_.criu,
+                                              .cgroup_procs_fd = procs.get()}));
+  report_.mutable_times()->set_criu_start_seconds(
+      absl::ToDoubleSeconds(clock_.Now() - start));
+  CKPT_RETURN_IF_ERROR(ArmGuardian());
+  criu::RestoreArguments arguments;
+  arguments.image_dir_fd = image_->dir_fd();
+  arguments.work_dir_fd = work_dir_->fd();
+  arguments.log_file = criu::kLogName;
+  arguments.options =
+      MergeOptions(image_->manifest().options(), request_.criu());
+  CKPT_RETURN_IF_ERROR(FaultPoint("restore.before_criu"));
+  auto root = criu_->Restore(
+      arguments, *this, {.deadline = deadline_, .cancel = environment_.cancel});
+  CKPT_RETURN_IF_ERROR(root.status());
+  root_ = *root;
+  report_.mutable_times()->set_criu_seconds(
+      absl::ToDoubleSeconds(clock_.Now() - start));
+  return absl::OkStatus();
+}
+
+absl::Status RestoreOperation::Finish() {
+  CKPT_RETURN_IF_ERROR(freeze_status_);
+  freezer::Freezer freezer(*group_, proc_, clock_);
+  CKPT_ASSIGN_OR_RETURN(const v1::CgroupStatus status,
+                        freezer.GetStatus(/*with_tasks=*/false));
+  const v1::FreezerState wanted =
+      request_.frozen() ? v1::FREEZER_STATE_FROZEN : v1::FREEZER_STATE_THAWED;
+  report_.set_final_state(status.state());
+  if (status.state() != wanted) {
+    report_.add_warnings(absl::StrCat("the group's state is ",
+                                      v1::FreezerState_Name(status.state()),
+                                      ", not ", v1::FreezerState_Name(wanted),
+                                      ": somebody else changed it meanwhile"));
+  }
+  report_.set_pid(root_);
+  report_.set_cgroup(group_->path());
+  report_.set_processes(static_cast<int32_t>(contents_.processes.size()));
+  report_.mutable_times()->set_total_seconds(
+      absl::ToDoubleSeconds(clock_.Now() - start_));
+  return absl::OkStatus();
+}
+
+absl::Status RestoreOperation::Undo(absl::Status why) {
+  if (criu_ != nullptr) {
+    why = WithMessage(why, absl::StrCat(why.message(), " [CRIU's log: ",
+                                        work_dir_->log_path(), "]"));
+    work_dir_->Keep();
+  }
+  criu_.reset();
+  absl::Status undone;
+  if (group_ != nullptr && group_lock_.ok()) {
+    freezer::Freezer freezer(*group_, proc_, clock_);
+    auto pids = group_->SubtreeProcesses();
+    if (guardian_ != nullptr && pids.ok() && !pids->empty()) {
+      undone = freezer::KillGroup(freezer, SIGKILL, clock_.Now() + kKillLimit)
+                   .status();
+    }
+  }
+  if (guardian_ != nullptr) (void)guardian_->Disarm();
+  if (created_group_ && undone.ok()) {
+    undone = freezer::RemoveCgroup(group_->path(), kKillLimit);
+  }
+  if (guardian_ != nullptr && undone.ok()) {
+    why = WithMessage(
+        why, absl::StrCat(why.message(), "; no process of the job is left"));
+  }
+  return AppendError(std::move(why), "cleaning up", undone);
+}
+
+absl::StatusOr<v1::RestoreReport> RestoreOperation::Run() {
+  CKPT_RETURN_IF_ERROR(OpenImage());
+  const std::string& path = image_->path();
+  CKPT_ASSIGN_OR_RETURN(
+      work_dir_,
+      criu::WorkDir::Create("restore", path.substr(path.rfind('/') + 1)));
+  absl::Status status = PrepareGroup();
+  if (status.ok()) status = CallCriu();
+  if (status.ok()) status = Finish();
+  if (!status.ok()) return Undo(std::move(status));
+  return report_;
+}
+
+}  // namespace
+
+absl::StatusOr<v1::RestoreReport> Restore(
+    const v1::RestoreRequest& request, const RestoreEnvironment& environment) {
+  return RestoreOperation(request, environment).Run();
+}
+
+}  // namespace ckpt::restore

@@ -1,0 +1,47 @@
+// One restore of an image into a cgroup.
+//
+//   CKPT_ASSIGN_OR_RETURN(v1::RestoreReport report,
+//                         Restore(request, {.store = &store, .criu = path}));
+//
+// The image is verified bit by bit before any process exists.  CRIU is started
+// inside the target group, so that the tasks are born there; at its
+// post-restore notification, with all tasks built and none running, they are
+// counted, and only then released, or left frozen, never having run.
+//
+// On failure nothing runs: every process in the target group (which must be
+// empty before) is killed, and the group removed if it was made here.  That
+// also holds when this process is killed before the release.
+#ifndef CKPT_RESTORE_RESTORE_H_
+#define CKPT_RESTORE_RESTORE_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "base/cancellation.h"
+#include "proto/checkpoint.pb.h"
+#include "store/image_store.h"
+
+namespace ckpt::restore {
+
+inline constexpr double kDefaultTimeoutSeconds = 120;
+
+struct RestoreEnvironment {
+  const ImageStore* store = nullptr;     // borrowed for the call
+  std::string criu;                      // path of the binary
+  const Cancellation* cancel = nullptr;  // borrowed for the call; may be null
+};
+
+// Errors:
+//   InvalidArgument     the request
+//   NotFound            no such image
+//   DataLoss            the image is damaged (the file is named)
+//   FailedPrecondition  this node cannot restore it: a pid is taken, a file
+//                       differs, the group is not empty or is frozen, the CPU
+//   Unavailable         the group is in use, or did not freeze (--frozen)
+//   DeadlineExceeded, Cancelled, ResourceExhausted, Internal
+absl::StatusOr<v1::RestoreReport> Restore(
+    const v1::RestoreRequest& request, const RestoreEnvironment& environment);
+
+}  // namespace ckpt::restore
+
+#endif  // CKPT_RESTORE_RESTORE_H_
