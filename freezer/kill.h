@@ -3,12 +3,26 @@
 #ifndef CKPT_FREEZER_KILL_H_
 #define CKPT_FREEZER_KILL_H_
 
+#include <sys/types.h>
+
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "freezer/freezer.h"
 #include "proto/checkpoint.pb.h"
 
 namespace ckpt::freezer {
+
+// How signals are sent: a seam, as FakeKernel's processes are none of Linux.
+class Signaller {
+ public:
+  virtual ~Signaller() = default;
+  // NotFound when the process is gone, PermissionDenied.
+  virtual absl::Status Send(pid_t pid, int signal) = 0;
+
+  // kill(2); never destroyed.
+  static Signaller& Real();
+};
 
 // SIGKILL: v2 by cgroup.kill (one write, forks included); v1 by freezing,
 // signalling all and thawing (a v1-frozen task dies only when thawed); where
@@ -20,8 +34,9 @@ namespace ckpt::freezer {
 //
 // FailedPrecondition for the root group and for one that holds the caller;
 // DeadlineExceeded when tasks are left at `deadline`; errors of Freeze().
-absl::StatusOr<v1::KillReport> KillGroup(Freezer& freezer, int signal,
-                                         absl::Time deadline);
+absl::StatusOr<v1::KillReport> KillGroup(
+    Freezer& freezer, int signal, absl::Time deadline,
+    Signaller& signaller = Signaller::Real());
 
 }  // namespace ckpt::freezer
 
