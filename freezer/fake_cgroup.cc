@@ -67,8 +67,7 @@ class FakeCgroup : public Cgroup {
     if (cancel == nullptr || !cancel->cancelled()) {
       absl::Duration pause = limit;
       if (hierarchy() == v1::HIERARCHY_V2) {
-        const absl::Duration next = kernel_.NextChange() - kernel_.clock_.Now();
-        pause = std::min(pause, std::max(next, absl::Microseconds(1)));
+        pause = std::min(pause, kernel_.NextChange() - kernel_.clock_.Now());
       }
       kernel_.clock_.Sleep(pause);
     }
@@ -188,6 +187,7 @@ pid_t FakeKernel::AddProcess(const std::string& path,
   task.group = &group;
   task.rule = options.freeze;
   task.forks_left = options.forks;
+  task.dies_after = options.dies_after;
   task.state = options.state;
   task.wchan = options.wchan;
   proc_.AddProcess(pid, options.ppid, options.comm);
@@ -260,15 +260,15 @@ bool FakeKernel::CanFreeze(const Task& task) const {
   return !rule.never && task.forks_left == 0 &&
          task.reads >= rule.after_reads && task.writes >= rule.after_writes &&
          task.thaws >= rule.after_thaws &&
-         clock_.Now() - *task.asked >= rule.after;
+         clock_.Now() - *task.first_asked >= rule.after;
 }
 
 absl::Time FakeKernel::NextChange() const {
   absl::Time next = absl::InfiniteFuture();
   for (const auto& [tid, task] : tasks_) {
-    if (task.asked.has_value() && !task.frozen && !task.rule.never) {
-      next = std::min(next, *task.asked + task.rule.after);
-    }
+    if (!task.asked || task.frozen || task.rule.never) continue;
+    const absl::Time change = *task.first_asked + task.rule.after;
+    if (change > clock_.Now()) next = std::min(next, change);
   }
   return next;
 }
@@ -285,8 +285,11 @@ void FakeKernel::Update() {
   for (auto& [tid, task] : tasks_) {
     UpdateTask(tid, task);
     // A task in v1's refrigerator does not see the signal.
-    if (task.killed && (hierarchy_ == v1::HIERARCHY_V2 || !task.frozen)) {
-      dying.push_back(tid);
+    if (task.killed && task.frozen && hierarchy_ == v1::HIERARCHY_V1) {
+      task.dying.reset();
+    } else if (task.killed) {
+      if (!task.dying.has_value()) task.dying = clock_.Now();
+      if (clock_.Now() - *task.dying >= task.dies_after) dying.push_back(tid);
     }
   }
   for (const pid_t pid : dying) KillNow(pid);
@@ -296,13 +299,14 @@ void FakeKernel::UpdateTask(pid_t tid, Task& task) {
   if (!IsAsked(*task.group)) {
     if (task.frozen) {
       task.reads = task.writes = task.thaws = 0;
-    } else if (task.asked.has_value()) {
+      task.first_asked.reset();
+    } else if (task.asked) {
       ++task.thaws;
     }
-    task.frozen = false;
-    task.asked.reset();
+    task.frozen = task.asked = false;
   } else {
-    if (!task.asked.has_value()) task.asked = clock_.Now();
+    task.asked = true;
+    if (!task.first_asked.has_value()) task.first_asked = clock_.Now();
     task.frozen = task.frozen || CanFreeze(task);
   }
   FakeTask& seen = *proc_.Find(tid);
@@ -319,8 +323,7 @@ void FakeKernel::UpdateTask(pid_t tid, Task& task) {
 void FakeKernel::CountRead(const Group& group) {
   std::vector<pid_t> forking;
   for (auto& [tid, task] : tasks_) {
-    if (task.frozen || !task.asked.has_value() ||
-        !IsWithin(task.group, group)) {
+    if (task.frozen || !task.asked || !IsWithin(task.group, group)) {
       continue;
     }
     ++task.reads;
@@ -426,7 +429,7 @@ absl::Status FakeKernel::RequestFreeze(Group& group, bool freeze) {
     if (!IsAsked(*each)) each->v1_frozen = false;
   }
   for (auto& [tid, task] : tasks_) {
-    if (freeze && task.asked.has_value() && IsWithin(task.group, group)) {
+    if (freeze && task.asked && IsWithin(task.group, group)) {
       ++task.writes;
     }
   }
@@ -442,7 +445,8 @@ absl::Status FakeKernel::Move(pid_t pid, Group& group) {
     if (proc_.Find(tid)->stat.pid != pid) continue;
     task.group = &group;
     task.frozen = false;
-    task.asked.reset();
+    task.asked = false;
+    task.first_asked.reset();
   }
   // v1 falls back to FREEZING, the ancestors too.
   for (Group* each = &group; each != nullptr; each = each->parent) {

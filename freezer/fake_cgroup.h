@@ -44,8 +44,8 @@ namespace ckpt::freezer {
 
 // When a task freezes after it has been asked to: once all hold.
 struct FakeFreeze {
-  int after_reads = 0;  // of its group's state file
-  absl::Duration after = absl::ZeroDuration();
+  int after_reads = 0;                          // of its group's state file
+  absl::Duration after = absl::ZeroDuration();  // since it was first asked
   int after_writes = 0;  // of the request, the first one not counted
   int after_thaws = 0;   // of the group, and being asked again
   bool never = false;    // until Unblock()
@@ -60,6 +60,7 @@ struct FakeTaskOptions {
   // Forks that it does while it is asked to freeze, one at each read of the
   // group's state; it freezes after them.
   int forks = 0;
+  absl::Duration dies_after = absl::ZeroDuration();  // SIGKILL, not frozen
   // What it does when it is not frozen.
   char state = 'S';
   std::string wchan = "do_wait";
@@ -118,12 +119,15 @@ class FakeKernel : public Signaller {
     int forks_left = 0;
     char state = 'S';
     std::string wchan;
-    std::optional<absl::Time> asked;  // since when it is to freeze
+    bool asked = false;                     // to freeze
+    std::optional<absl::Time> first_asked;  // since it was last frozen
     int reads = 0;
     int writes = 0;
     int thaws = 0;
     bool frozen = false;
-    bool killed = false;  // v1: dies when thawed
+    bool killed = false;
+    absl::Duration dies_after;
+    std::optional<absl::Time> dying;  // since when it can
   };
 
   // A descriptor that was opened for writing: the read end of its pipe.

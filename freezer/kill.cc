@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
+#include "freezer/backend.h"
 #include "freezer/frozen_scope.h"
 #include "freezer/kernel_names.h"
 
@@ -57,17 +58,41 @@ absl::Status SignalAll(Cgroup& group, int signal, Signaller& signaller,
   return absl::OkStatus();
 }
 
+// Takes back the requests of all groups below `group`.
+absl::Status ThawBelow(Cgroup& group) {
+  CKPT_ASSIGN_OR_RETURN(const auto children, group.Children());
+  for (const auto& child : children) {
+    absl::Status status = MakeBackend(*child)->Request(false);
+    if (status.ok()) status = ThawBelow(*child);
+    if (!status.ok() && !absl::IsNotFound(status)) return status;
+  }
+  return absl::OkStatus();
+}
+
 absl::Status KillByFreezing(Freezer& freezer, absl::Time deadline,
                             Signaller& signaller, std::set<pid_t>& signalled) {
   // Half a second is plenty for tasks that can freeze; those that cannot are
   // killed by signalling again and again.
   const absl::Time freeze_deadline =
       std::min(deadline, freezer.clock().Now() + absl::Milliseconds(500));
-  const auto scope = FrozenScope::Enter(freezer, {.deadline = freeze_deadline});
+  auto scope = FrozenScope::Enter(freezer, {.deadline = freeze_deadline});
   CKPT_RETURN_IF_ERROR(
       SignalAll(freezer.group(), SIGKILL, signaller, signalled));
   // Dead tasks leave only when thawed, whatever the origin was.
-  return freezer.WriteRequest(false);
+  CKPT_RETURN_IF_ERROR(scope.ok() ? (*scope)->LeaveThawed()
+                                  : freezer.WriteRequest(false));
+  return ThawBelow(freezer.group());
+}
+
+// A task of v1 that is frozen does not die.
+absl::Status CheckNoAncestorIsFrozen(Freezer& freezer) {
+  CKPT_ASSIGN_OR_RETURN(const v1::CgroupStatus status,
+                        freezer.GetStatus(/*with_tasks=*/false));
+  if (status.frozen_ancestor().empty()) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "cgroup ", status.cgroup(), " is kept frozen by its ancestor ",
+      status.frozen_ancestor(),
+      ", and its tasks cannot end before that is thawed; nothing was killed"));
 }
 
 absl::Status WaitUntilEmpty(Freezer& freezer, absl::Time deadline,
@@ -130,6 +155,7 @@ absl::StatusOr<v1::KillReport> KillGroup(Freezer& freezer, int signal,
       CKPT_RETURN_IF_ERROR(killed);
     }
   } else {
+    CKPT_RETURN_IF_ERROR(CheckNoAncestorIsFrozen(freezer));
     CKPT_RETURN_IF_ERROR(
         KillByFreezing(freezer, deadline, signaller, signalled));
   }

@@ -25,15 +25,17 @@ class Signaller {
 };
 
 // SIGKILL: v2 by cgroup.kill (one write, forks included); v1 by freezing,
-// signalling all and thawing (a v1-frozen task dies only when thawed); where
-// the freeze cannot be had, by signalling until nobody is left.  Then waits
-// until the group is empty.
+// signalling all and thawing, the groups below too, as a v1-frozen task dies
+// only when thawed; where the freeze cannot be had, by signalling until nobody
+// is left.  Then waits until the group is empty.
 //
 // Another signal: the group is frozen, every process is signalled once, and the
 // group is given back as it was.
 //
-// FailedPrecondition for the root group and for one that holds the caller;
-// DeadlineExceeded when tasks are left at `deadline`; errors of Freeze().
+//   FailedPrecondition  the root group; a group that holds the caller; SIGKILL
+//                       to a v1 group that an ancestor keeps frozen
+//   DeadlineExceeded    tasks are left at `deadline`
+//   errors of Freeze()  (of SIGKILL: NotFound alone)
 absl::StatusOr<v1::KillReport> KillGroup(
     Freezer& freezer, int signal, absl::Time deadline,
     Signaller& signaller = Signaller::Real());
