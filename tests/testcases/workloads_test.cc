@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <fstream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -85,22 +86,34 @@ std::vector<pid_t> PidsOfImage(const std::string& directory) {
   return pids;
 }
 
-class WorkloadsTest : public testing::TestWithParam<WorkloadSpec> {
+// Turns every bit of the byte in the middle of a file.
+void DamageMiddle(const std::string& path) {
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekg(0, std::ios::end);
+  const std::streamoff middle = file.tellg() / 2;
+  file.seekg(middle);
+  const int byte = file.get();
+  file.seekp(middle);
+  file.put(static_cast<char>(~byte));
+}
+
+class WorkloadTestBase : public testing::Test {
  protected:
-  void SetUp() override {
+  // Skips the test, or starts the workload and waits for its first rounds.
+  void StartOrSkip(const WorkloadSpec& spec) {
     std::string why = WhyNoCgroup(CgroupVersion::kV2);
     const auto version = CriuVersion();
     if (!version.ok()) why = std::string(version.status().message());
-    if (why.empty()) why = WhyCannotRun(GetParam(), *version);
-    if (why.empty()) why = GetParam().criu_defect;
+    if (why.empty()) why = WhyCannotRun(spec, *version);
     if (!why.empty()) GTEST_SKIP() << why;
 
+    criu_needs_ = spec.criu;
     BecomeReaper();
     auto group = TestCgroup::Create(CgroupVersion::kV2);
     ASSERT_TRUE(group.ok()) << group.status();
     group_ = *std::move(group);
     Job::Options options;
-    options.argv = GetParam().CommandLine(status_path_);
+    options.argv = spec.CommandLine(status_path_);
     options.cgroups = {group_.get()};
     const auto job = Job::Start(options);
     ASSERT_TRUE(job.ok()) << job.status();
@@ -120,7 +133,7 @@ class WorkloadsTest : public testing::TestWithParam<WorkloadSpec> {
                     const std::string& image) {
     arguments.insert(arguments.begin(), CriuPath());
     arguments.insert(arguments.end(), {"-D", image, "-o", "log", "-v2"});
-    const auto needs = CriuArguments(GetParam().criu);
+    const auto needs = CriuArguments(criu_needs_);
     arguments.insert(arguments.end(), needs.begin(), needs.end());
     CommandOptions options;
     options.cgroups = {group_.get()};
@@ -162,6 +175,15 @@ class WorkloadsTest : public testing::TestWithParam<WorkloadSpec> {
   std::unique_ptr<TestCgroup> group_;
   pid_t pid_ = -1;
   uint64_t run_id_ = 0;
+
+ private:
+  CriuNeeds criu_needs_;
+};
+
+class WorkloadsTest : public WorkloadTestBase,
+                      public testing::WithParamInterface<WorkloadSpec> {
+ protected:
+  void SetUp() override { StartOrSkip(GetParam()); }
 };
 
 TEST_P(WorkloadsTest, HasTheTasksOfItsTable) {
@@ -195,6 +217,23 @@ TEST_P(WorkloadsTest, GoesOnBesideItsImageAndFromItLater) {
 
 INSTANTIATE_TEST_SUITE_P(All, WorkloadsTest, testing::ValuesIn(AllWorkloads()),
                          [](const auto& info) { return info.param.name; });
+
+// What a workload says is worth something only if it says no when it should.
+class DamagedWorkloadTest : public WorkloadTestBase {
+ protected:
+  void SetUp() override { StartOrSkip(WorkloadNamed("memory")); }
+};
+
+TEST_F(DamagedWorkloadTest, ReportsAByteThatCameBackWrong) {
+  const auto image = Dump("image");
+  ASSERT_TRUE(image.ok()) << image.status();
+  DamageMiddle(*image + "/pages-1.img");
+  const absl::Status restored = Restore(*image);
+  ASSERT_TRUE(restored.ok()) << restored;
+  // 16 MiB are verified within 256 rounds.
+  const absl::Status rounds = WaitForBeats(status_path_, 257, Soon());
+  EXPECT_EQ(rounds.code(), absl::StatusCode::kDataLoss) << rounds;
+}
 
 }  // namespace
 }  // namespace ckpt
