@@ -263,9 +263,13 @@ absl::StatusOr<CommandResult> RunCommand(const std::vector<std::string>& argv,
   const std::vector<char*> env = Pointers(environment);
   const absl::Time deadline = Clock::Real().Now() + options.timeout;
 
+  const pid_t test = ::getpid();
   const pid_t pid = ::fork();
   if (pid < 0) return ErrnoToStatus(errno, "fork");
   if (pid == 0) {
+    // A command that outlived its test could make anew what is being cleaned.
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (::getppid() != test) ::_exit(127);
     ::setsid();
     ResetSignals();
     const int null = ::open("/dev/null", O_RDONLY);

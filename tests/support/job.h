@@ -91,10 +91,10 @@ struct CommandResult {
 };
 
 // Runs argv (argv[0] is looked up in PATH) with stdin on /dev/null, and returns
-// when it has ended.  What it leaves running keeps nobody waiting.  A status is
-// an error only when the command could not be run (NotFound, ...), or did not
-// end in time (DeadlineExceeded; its session is killed, the message has its
-// output).
+// when it has ended.  What it leaves running keeps nobody waiting; the command
+// itself is killed when the test dies.  A status is an error only when the
+// command could not be run (NotFound, ...), or did not end in time
+// (DeadlineExceeded; its session is killed, the message has its output).
 absl::StatusOr<CommandResult> RunCommand(const std::vector<std::string>& argv,
                                          const CommandOptions& options = {});
 
