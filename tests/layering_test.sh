@@ -66,7 +66,7 @@ check_edges() {
 check_folders() {
   local folder
   for folder in "${!may_use[@]}"; do
-    grep --quiet "^//$folder[/:]" <<<"$1" ||
+    grep --quiet "^//${folder}[/:]" <<<"$1" ||
       echo "no target of $folder is in the graph"
   done
 }
