@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -69,11 +70,30 @@ bool SetStandardFds(int in, int out, int err) {
          ::close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) == 0;
 }
 
+// Moves the calling process into the namespaces of another; its next child is
+// in that one's PID namespace.
+bool EnterNamespaces(pid_t pid) {
+  const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  return pidfd.ok() &&
+         ::setns(pidfd.get(), CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET |
+                                  CLONE_NEWUTS | CLONE_NEWIPC) == 0;
+}
+
 int WaitFor(pid_t pid) {
   int status = 0;
   while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
   }
   return status;
+}
+
+// Goes on as a child of the calling process, which ends; before, if asked to,
+// it waits for the child and so leaves no zombie to its own parent.
+void ForkAndExitParent(int error_fd, bool wait) {
+  const pid_t pid = ::fork();
+  if (pid < 0) SayErrorAndExit(error_fd);
+  if (pid == 0) return;
+  if (wait) WaitFor(pid);
+  ::_exit(0);
 }
 
 // Appends what is there; false at the end.
@@ -192,9 +212,13 @@ absl::StatusOr<Job> Job::Start(const Options& options) {
   if (intermediate < 0) return ErrnoToStatus(errno, "fork");
   if (intermediate == 0) {
     const int fd = messages.write.get();
-    const pid_t pid = ::fork();
-    if (pid < 0) SayErrorAndExit(fd);
-    if (pid > 0) ::_exit(0);
+    if (options.namespaces_of > 0) {
+      // Orphans go to the init of their dead parent's PID namespace, so the
+      // parent must be in there too.
+      if (!EnterNamespaces(options.namespaces_of)) SayErrorAndExit(fd);
+      ForkAndExitParent(fd, /*wait=*/true);
+    }
+    ForkAndExitParent(fd, /*wait=*/false);
     const Message hello = {::getpid(), 0};
     (void)!::write(fd, &hello, sizeof hello);
     ::setsid();
@@ -213,7 +237,8 @@ absl::StatusOr<Job> Job::Start(const Options& options) {
   const std::optional<Message> hello = NextMessage(messages.read.get());
   WaitFor(intermediate);
   if (!hello.has_value() || hello->error != 0) {
-    return ErrnoToStatus(hello.has_value() ? hello->error : EIO, "fork");
+    return ErrnoToStatus(hello.has_value() ? hello->error : EIO, "fork for",
+                         options.argv[0]);
   }
   const std::optional<Message> failure = NextMessage(messages.read.get());
   if (failure.has_value()) {
@@ -238,9 +263,13 @@ absl::StatusOr<CommandResult> RunCommand(const std::vector<std::string>& argv,
   const std::vector<char*> env = Pointers(environment);
   const absl::Time deadline = Clock::Real().Now() + options.timeout;
 
+  const pid_t test = ::getpid();
   const pid_t pid = ::fork();
   if (pid < 0) return ErrnoToStatus(errno, "fork");
   if (pid == 0) {
+    // A command that outlived its test could make anew what is being cleaned.
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (::getppid() != test) ::_exit(127);
     ::setsid();
     ResetSignals();
     const int null = ::open("/dev/null", O_RDONLY);

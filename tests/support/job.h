@@ -57,6 +57,7 @@ class Job {
     std::vector<std::string> env;   // "NAME=VALUE", nothing else is passed
     std::vector<const TestCgroup*> cgroups;  // joined before the exec
     std::string output_path = "/dev/null";   // stdout and stderr, appended
+    pid_t namespaces_of = 0;  // run in all namespaces of that process
   };
 
   // Starts argv as a session leader, orphaned (its parent is the reaper), with
@@ -64,10 +65,12 @@ class Job {
   // succeeded.  Codes: those of the failing system call.
   static absl::StatusOr<Job> Start(const Options& options);
 
-  // Of the root process, which keeps it over dump and restore.
+  // Of the root process, which keeps it over dump and restore; in the PID
+  // namespace that it runs in.
   pid_t pid() const { return pid_; }
 
-  // The root and all its descendants now; NotFound when it is gone.
+  // The root and all its descendants now; NotFound when it is gone.  For a job
+  // in the caller's PID namespace only.
   absl::StatusOr<std::vector<pid_t>> Tree() const;
 
  private:
@@ -88,10 +91,10 @@ struct CommandResult {
 };
 
 // Runs argv (argv[0] is looked up in PATH) with stdin on /dev/null, and returns
-// when it has ended.  What it leaves running keeps nobody waiting.  A status is
-// an error only when the command could not be run (NotFound, ...), or did not
-// end in time (DeadlineExceeded; its session is killed, the message has its
-// output).
+// when it has ended.  What it leaves running keeps nobody waiting; the command
+// itself is killed when the test dies.  A status is an error only when the
+// command could not be run (NotFound, ...), or did not end in time
+// (DeadlineExceeded; its session is killed, the message has its output).
 absl::StatusOr<CommandResult> RunCommand(const std::vector<std::string>& argv,
                                          const CommandOptions& options = {});
 

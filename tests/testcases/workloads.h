@@ -40,9 +40,7 @@ struct WorkloadSpec {
   int min_threads = 1;        // of all its processes together
   std::string requires_file;  // what the machine must have, "" for nothing
 
-  // What every CRIU so far does wrong with this workload: it is dumped and
-  // restored without an error, and then stands still.  "" for nothing.
-  std::string criu_defect;
+  std::string criu_defect;  // see DefectiveWorkloads()
 
   // argv that runs the workload with its record in `status_path`.
   std::vector<std::string> CommandLine(const std::string& status_path) const;
@@ -57,7 +55,12 @@ inline void PrintTo(const WorkloadSpec& spec, std::ostream* out) {
 // tests.
 absl::Span<const WorkloadSpec> AllWorkloads();
 
-// The workload of that name; it must exist.
+// Those that every CRIU so far dumps and restores without an error, but
+// wrongly: they stand still afterwards.  Their criu_defect says why.  Not in
+// AllWorkloads().
+absl::Span<const WorkloadSpec> DefectiveWorkloads();
+
+// The workload of that name, of either table; it must exist.
 const WorkloadSpec& WorkloadNamed(absl::string_view name);
 
 // Why the workload cannot be run here and dumped by a CRIU of that version
