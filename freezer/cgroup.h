@@ -72,7 +72,7 @@ class Cgroup {
   // Moves a process, with all its threads, into this group.
   absl::Status AddProcess(pid_t pid);
   // The list of processes: written to by who wants to be in it, read by who
-  // wants to know.
+  // wants to know.  Read it once: v1 goes on giving what it gave first.
   absl::StatusOr<UniqueFd> OpenProcsForWrite();
   absl::StatusOr<UniqueFd> OpenProcsForRead();
   // Processes of this group and all groups below it.
