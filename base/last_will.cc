@@ -42,6 +42,10 @@ void LastWill::AddKill(int pidfd) {
   steps_.push_back({Kind::kKill, pidfd, "", 0});
 }
 
+void LastWill::AddKillProcessGroup(pid_t pgid) {
+  steps_.push_back({Kind::kKillProcessGroup, pgid, "", 0});
+}
+
 void LastWill::AddKillListed(int procs_fd, absl::Duration limit) {
   steps_.push_back({Kind::kKillListed, procs_fd, "",
                     static_cast<int>(absl::ToInt64Milliseconds(limit))});
@@ -83,6 +87,9 @@ void LastWill::CarryOut(const Step& step) const {
     }
     case Kind::kKill:
       (void)::syscall(SYS_pidfd_send_signal, step.number, SIGKILL, nullptr, 0);
+      break;
+    case Kind::kKillProcessGroup:
+      (void)::kill(-step.number, SIGKILL);
       break;
     case Kind::kKillListed: {
       const timespec pause = {0, 1000000};  // 1 ms
@@ -132,7 +139,9 @@ absl::Status LastWill::Arm() {
   keep_sorted_ = keep_open_;
   keep_sorted_.push_back(theirs.get());
   for (const Step& step : steps_) {
-    if (step.kind != Kind::kLimitFileSize) keep_sorted_.push_back(step.number);
+    const bool is_pid = step.kind == Kind::kLimitFileSize ||
+                        step.kind == Kind::kKillProcessGroup;
+    if (!is_pid) keep_sorted_.push_back(step.number);
   }
   std::sort(keep_sorted_.begin(), keep_sorted_.end());
   keep_sorted_.erase(std::unique(keep_sorted_.begin(), keep_sorted_.end()),

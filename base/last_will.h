@@ -49,6 +49,8 @@ class LastWill {
   // SIGKILL; nothing happens if it has ended.
   void AddKill(int pidfd);
 
+  // SIGKILL to every process of a process group.
+  void AddKillProcessGroup(pid_t pgid);
   // SIGKILL to every process that the cgroup.procs file `procs_fd` (open for
   // reading) lists, again and again until it lists none, at most `limit`.
   void AddKillListed(int procs_fd, absl::Duration limit);
@@ -64,7 +66,14 @@ class LastWill {
   absl::Status Disarm();
 
  private:
-  enum class Kind { kWrite, kLimitFileSize, kWaitExit, kKill, kKillListed };
+  enum class Kind {
+    kWrite,
+    kLimitFileSize,
+    kWaitExit,
+    kKill,
+    kKillProcessGroup,
+    kKillListed
+  };
   struct Step {
     Kind kind;
     int number;  // descriptor or pid

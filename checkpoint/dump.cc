@@ -133,6 +133,7 @@ absl::Status DumpOperation::ArmGuardian() {
     }
     guardian_->AddWaitExit(criu_->pidfd(), kGuardianPatience);
     guardian_->AddKill(criu_->pidfd());
+    guardian_->AddKillProcessGroup(criu_->pid());  // its helpers
     guardian_->AddWaitExit(criu_->pidfd(), kGuardianPatience);
     // CRIU leaves the group as it found it, which is frozen.
     guardian_->AddWrite(request_file.get(), freezer_->RequestWord(frozen));

@@ -150,6 +150,9 @@ void Session::Reap() {
   if (pid_ <= 0) return;
   while (::waitpid(pid_, &exit_status_, 0) < 0 && errno == EINTR) {
   }
+  // A CRIU that was killed may leave helpers, some of them stopped.  They are
+  // in its process group, and what it restored is not.
+  if (WIFSIGNALED(exit_status_)) ::kill(-pid_, SIGKILL);
   pid_ = -1;
 }
 
@@ -187,21 +190,25 @@ absl::Status Session::DescribeEnd() {
 }
 
 absl::StatusOr<criu_resp> Session::Receive(const Limits& limits) {
-  pollfd fds[2] = {
+  // The end of the process is watched as well: helpers that a killed CRIU
+  // leaves behind hold its end of the socket open.
+  pollfd fds[3] = {
       {socket_.get(), POLLIN, 0},
-      {limits.cancel == nullptr ? -1 : limits.cancel->fd(), POLLIN, 0}};
+      {limits.cancel == nullptr ? -1 : limits.cancel->fd(), POLLIN, 0},
+      {pidfd_.get(), POLLIN, 0}};
   while (true) {
     const absl::Duration left = limits.deadline - Clock::Real().Now();
     if (left <= absl::ZeroDuration()) {
       return absl::DeadlineExceededError("CRIU did not finish in time");
     }
     const timespec timeout = absl::ToTimespec(std::min(left, absl::Hours(1)));
-    const int ready = ::ppoll(fds, 2, &timeout, nullptr);
+    const int ready = ::ppoll(fds, 3, &timeout, nullptr);
     if (ready < 0 && errno != EINTR) return ErrnoToStatus(errno, "poll CRIU");
     if (ready > 0 && fds[1].revents != 0) {
       return absl::CancelledError("cancelled");
     }
     if (ready > 0 && fds[0].revents != 0) break;
+    if (ready > 0 && fds[2].revents != 0) return DescribeEnd();
   }
   const ssize_t size = ::recv(socket_.get(), nullptr, 0, MSG_TRUNC | MSG_PEEK);
   std::string data(static_cast<size_t>(std::max<ssize_t>(size, 0)), '\0');

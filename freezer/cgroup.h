@@ -58,7 +58,8 @@ class Cgroup {
   virtual absl::StatusOr<UniqueFd> Lock() = 0;
   // Who holds the lock now; 0: nobody.
   virtual pid_t LockHolder() = 0;
-  // A descriptor of one of the group's files, for a LastWill or a child process.
+  // A descriptor of one of the group's files, for a LastWill or a child
+  // process.
   virtual absl::StatusOr<UniqueFd> OpenForWrite(const std::string& file) = 0;
   virtual absl::StatusOr<UniqueFd> OpenForRead(const std::string& file) = 0;
 

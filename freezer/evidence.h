@@ -19,10 +19,10 @@ absl::StatusOr<v1::TaskInfo> DescribeThread(ProcFs& proc, pid_t tid);
 // looks in a row, with wchan, system call and the top of the kernel stack.
 //
 // v1: a frozen thread shows state D, so whatever shows another state is not
-// frozen.  If all show D, those that sleep outside the freezer's own function
-// with a kernel stack that is no freezable wait are meant: all D threads are
-// returned then.  v2: a frozen thread sleeps in get_signal or do_freezer_trap;
-// stopped and traced threads (T, t) count as frozen.
+// frozen.  If all show D, those are meant that sleep in none of the kernel's
+// freezable waits (which a frozen thread does not leave: futex, nanosleep ...).
+// v2: a frozen thread sleeps in get_signal or do_freezer_trap; stopped and
+// traced threads (T, t), and the parent in a vfork(), count as frozen.
 std::vector<v1::TaskInfo> FindBlockers(Cgroup& group, ProcFs& proc);
 
 }  // namespace ckpt::freezer

@@ -116,13 +116,15 @@ absl::Status Freezer::WaitFrozen(const FreezeOptions& options,
                                  v1::FreezeReport& report) {
   for (int attempt = 0;; ++attempt) {
     CKPT_ASSIGN_OR_RETURN(const FreezerFiles files, backend_->Read());
-    if (files.effective == v1::FREEZER_STATE_FROZEN) {
-      CKPT_ASSIGN_OR_RETURN(const bool stable, ThreadsAreStable(report));
-      if (stable) return absl::OkStatus();
-    } else if (!files.self_request) {
+    // Even if it is FROZEN, by an ancestor: that one's thaw would let it run.
+    if (!files.self_request) {
       return absl::AbortedError(
           absl::StrCat("the freeze of cgroup ", group_.path(),
                        " was cancelled: somebody thawed it meanwhile"));
+    }
+    if (files.effective == v1::FREEZER_STATE_FROZEN) {
+      CKPT_ASSIGN_OR_RETURN(const bool stable, ThreadsAreStable(report));
+      if (stable) return absl::OkStatus();
     }
     CKPT_RETURN_IF_ERROR(WaitForStep(attempt, options, report));
   }
@@ -142,7 +144,9 @@ absl::StatusOr<v1::FreezeReport> Freezer::Freeze(const FreezeOptions& options) {
   if (status.ok()) status = WaitFrozen(options, report);
   report.set_seconds(absl::ToDoubleSeconds(clock_.Now() - start));
   if (!status.ok()) return FailFreeze(std::move(status), std::move(report));
-  CKPT_ASSIGN_OR_RETURN(*report.mutable_after(), GetStatus(false));
+  auto after = GetStatus(false);
+  if (!after.ok()) return FailFreeze(after.status(), std::move(report));
+  *report.mutable_after() = *std::move(after);
   return report;
 }
 

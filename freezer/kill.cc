@@ -11,11 +11,20 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
+#include "freezer/backend.h"
 #include "freezer/frozen_scope.h"
 #include "freezer/kernel_names.h"
 
 namespace ckpt::freezer {
 namespace {
+
+class RealSignaller : public Signaller {
+ public:
+  absl::Status Send(pid_t pid, int signal) override {
+    if (::kill(pid, signal) == 0) return absl::OkStatus();
+    return ErrnoToStatus(errno, "signal process", absl::StrCat(pid));
+  }
+};
 
 absl::Status CheckMayKill(Cgroup& group) {
   if (group.is_root()) {
@@ -33,34 +42,61 @@ absl::Status CheckMayKill(Cgroup& group) {
   return absl::OkStatus();
 }
 
-absl::Status SignalAll(Cgroup& group, int signal, std::set<pid_t>& signalled) {
+absl::Status SignalAll(Cgroup& group, int signal, Signaller& signaller,
+                       std::set<pid_t>& signalled) {
   CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> pids,
                         group.SubtreeProcesses());
   for (const pid_t pid : pids) {
     if (pid <= 0) continue;  // of another PID namespace
-    if (::kill(pid, signal) == 0) {
+    const absl::Status sent = signaller.Send(pid, signal);
+    if (sent.ok()) {
       signalled.insert(pid);
-    } else if (errno != ESRCH) {
-      return ErrnoToStatus(errno, "signal process", absl::StrCat(pid));
+    } else if (!absl::IsNotFound(sent)) {
+      return sent;
     }
   }
   return absl::OkStatus();
 }
 
+// Takes back the requests of all groups below `group`.
+absl::Status ThawBelow(Cgroup& group) {
+  CKPT_ASSIGN_OR_RETURN(const auto children, group.Children());
+  for (const auto& child : children) {
+    absl::Status status = MakeBackend(*child)->Request(false);
+    if (status.ok()) status = ThawBelow(*child);
+    if (!status.ok() && !absl::IsNotFound(status)) return status;
+  }
+  return absl::OkStatus();
+}
+
 absl::Status KillByFreezing(Freezer& freezer, absl::Time deadline,
-                            std::set<pid_t>& signalled) {
+                            Signaller& signaller, std::set<pid_t>& signalled) {
   // Half a second is plenty for tasks that can freeze; those that cannot are
   // killed by signalling again and again.
   const absl::Time freeze_deadline =
       std::min(deadline, freezer.clock().Now() + absl::Milliseconds(500));
-  const auto scope = FrozenScope::Enter(freezer, {.deadline = freeze_deadline});
-  CKPT_RETURN_IF_ERROR(SignalAll(freezer.group(), SIGKILL, signalled));
+  auto scope = FrozenScope::Enter(freezer, {.deadline = freeze_deadline});
+  CKPT_RETURN_IF_ERROR(
+      SignalAll(freezer.group(), SIGKILL, signaller, signalled));
   // Dead tasks leave only when thawed, whatever the origin was.
-  return freezer.WriteRequest(false);
+  CKPT_RETURN_IF_ERROR(scope.ok() ? (*scope)->LeaveThawed()
+                                  : freezer.WriteRequest(false));
+  return ThawBelow(freezer.group());
+}
+
+// A task of v1 that is frozen does not die.
+absl::Status CheckNoAncestorIsFrozen(Freezer& freezer) {
+  CKPT_ASSIGN_OR_RETURN(const v1::CgroupStatus status,
+                        freezer.GetStatus(/*with_tasks=*/false));
+  if (status.frozen_ancestor().empty()) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "cgroup ", status.cgroup(), " is kept frozen by its ancestor ",
+      status.frozen_ancestor(),
+      ", and its tasks cannot end before that is thawed; nothing was killed"));
 }
 
 absl::Status WaitUntilEmpty(Freezer& freezer, absl::Time deadline,
-                            std::set<pid_t>& signalled) {
+                            Signaller& signaller, std::set<pid_t>& signalled) {
   Cgroup& group = freezer.group();
   absl::Duration pause = absl::Microseconds(100);
   while (true) {
@@ -74,7 +110,7 @@ absl::Status WaitUntilEmpty(Freezer& freezer, absl::Time deadline,
                        " have not ended, the first is ", pids->front(),
                        "; SIGKILL was sent to all"));
     }
-    CKPT_RETURN_IF_ERROR(SignalAll(group, SIGKILL, signalled));
+    CKPT_RETURN_IF_ERROR(SignalAll(group, SIGKILL, signaller, signalled));
     freezer.clock().Sleep(pause);
     pause = std::min(2 * pause, absl::Milliseconds(10));
   }
@@ -82,8 +118,14 @@ absl::Status WaitUntilEmpty(Freezer& freezer, absl::Time deadline,
 
 }  // namespace
 
+Signaller& Signaller::Real() {
+  static RealSignaller& signaller = *new RealSignaller;
+  return signaller;
+}
+
 absl::StatusOr<v1::KillReport> KillGroup(Freezer& freezer, int signal,
-                                         absl::Time deadline) {
+                                         absl::Time deadline,
+                                         Signaller& signaller) {
   Cgroup& group = freezer.group();
   CKPT_RETURN_IF_ERROR(CheckMayKill(group));
   v1::KillReport report;
@@ -93,7 +135,7 @@ absl::StatusOr<v1::KillReport> KillGroup(Freezer& freezer, int signal,
   if (signal != SIGKILL) {
     CKPT_ASSIGN_OR_RETURN(const auto scope,
                           FrozenScope::Enter(freezer, {.deadline = deadline}));
-    CKPT_RETURN_IF_ERROR(SignalAll(group, signal, signalled));
+    CKPT_RETURN_IF_ERROR(SignalAll(group, signal, signaller, signalled));
     CKPT_RETURN_IF_ERROR(scope->Leave());
     report.set_processes(static_cast<int32_t>(signalled.size()));
     CKPT_ASSIGN_OR_RETURN(const auto left, group.SubtreeProcesses());
@@ -107,14 +149,17 @@ absl::StatusOr<v1::KillReport> KillGroup(Freezer& freezer, int signal,
     const absl::Status killed = group.Write(kV2KillFile, "1");
     // Before Linux 5.14 there is no such file.
     if (absl::IsNotFound(killed)) {
-      CKPT_RETURN_IF_ERROR(KillByFreezing(freezer, deadline, signalled));
+      CKPT_RETURN_IF_ERROR(
+          KillByFreezing(freezer, deadline, signaller, signalled));
     } else {
       CKPT_RETURN_IF_ERROR(killed);
     }
   } else {
-    CKPT_RETURN_IF_ERROR(KillByFreezing(freezer, deadline, signalled));
+    CKPT_RETURN_IF_ERROR(CheckNoAncestorIsFrozen(freezer));
+    CKPT_RETURN_IF_ERROR(
+        KillByFreezing(freezer, deadline, signaller, signalled));
   }
-  CKPT_RETURN_IF_ERROR(WaitUntilEmpty(freezer, deadline, signalled));
+  CKPT_RETURN_IF_ERROR(WaitUntilEmpty(freezer, deadline, signaller, signalled));
   report.set_processes(static_cast<int32_t>(signalled.size()));
   report.set_empty(true);
   return report;

@@ -186,6 +186,7 @@ absl::Status RestoreOperation::ArmGuardian() {
   guardian_ = std::make_unique<LastWill>();
   guardian_->AddWaitExit(criu_->pidfd(), kGuardianPatience);
   guardian_->AddKill(criu_->pidfd());
+  guardian_->AddKillProcessGroup(criu_->pid());  // its helpers
   guardian_->AddKillListed(procs.get(), kKillLimit);
   guardian_->KeepOpen(group_lock_.get());
   return guardian_->Arm();

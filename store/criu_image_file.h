@@ -36,6 +36,7 @@ enum class CriuMagic : uint32_t {
   kFs = 0x51403912,
   kIds = 0x54432030,
   kInventory = 0x58313116,
+  kIpcShm = 0x46283044,
   kMemFdInode = 0x48453499,
   kMm = 0x57492820,
   kPagemap = 0x56084025,

@@ -146,9 +146,6 @@ absl::Status ContentsReader::ReadProcess(const criu_images::Process& process) {
   result.pgid = static_cast<pid_t>(process.pgid());
   result.sid = static_cast<pid_t>(process.sid());
   result.threads.push_back(result.pid);
-  for (const uint32_t tid : process.threads()) {
-    if (tid != pid) result.threads.push_back(static_cast<pid_t>(tid));
-  }
   CKPT_ASSIGN_OR_RETURN(
       const criu_images::Core core,
       ReadOne<criu_images::Core>(dir_fd_, absl::StrCat("core-", pid, ".img"),
@@ -156,10 +153,14 @@ absl::Status ContentsReader::ReadProcess(const criu_images::Process& process) {
   result.comm = core.tc().comm();
   const uint32_t state = core.tc().task_state();
   if (IsZombie(state)) {
+    // CRIU writes a number that it never set as the thread of a zombie.
     result.state = ImageTaskState::kZombie;
   } else {
     if (state == kTaskAlive) result.state = ImageTaskState::kRunning;
     if (state == kTaskStopped) result.state = ImageTaskState::kStopped;
+    for (const uint32_t tid : process.threads()) {
+      if (tid != pid) result.threads.push_back(static_cast<pid_t>(tid));
+    }
     CKPT_ASSIGN_OR_RETURN(
         const criu_images::Fs fs,
         ReadOne<criu_images::Fs>(dir_fd_, absl::StrCat("fs-", pid, ".img"),

@@ -1,12 +1,16 @@
 // CheckComplete() of criu_images.h.
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <set>
 #include <string>
+#include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "base/file.h"
 #include "base/status.h"
 #include "store/criu_image_file.h"
 #include "store/criu_images.h"
@@ -30,6 +34,7 @@ class CompletenessCheck {
   absl::Status CheckMemory(uint32_t pid);
   absl::Status CheckFds(uint32_t files_id);
   absl::Status CheckMemFds();
+  absl::Status CheckSysVMemory();
   absl::Status CheckGhosts() const;
   absl::Status CheckPages(const std::string& pagemap) const;
   absl::Status CheckShared(uint64_t shmid);
@@ -68,6 +73,7 @@ absl::Status CompletenessCheck::Run() {
     CKPT_RETURN_IF_ERROR(CheckProcess(process));
   }
   CKPT_RETURN_IF_ERROR(CheckMemFds());
+  CKPT_RETURN_IF_ERROR(CheckSysVMemory());
   return CheckGhosts();
 }
 
@@ -155,6 +161,23 @@ absl::Status CompletenessCheck::CheckMemFds() {
     CKPT_ASSIGN_OR_RETURN(const criu_images::MemFdInode inode,
                           file.Parse<criu_images::MemFdInode>(i));
     if (inode.size() > 0) CKPT_RETURN_IF_ERROR(CheckShared(inode.shmid()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CompletenessCheck::CheckSysVMemory() {
+  CKPT_ASSIGN_OR_RETURN(const std::vector<std::string> names,
+                        ListDirectoryAt(dir_fd_, "."));
+  for (const std::string& name : names) {
+    if (!absl::StartsWith(name, "ipcns-shm-")) continue;
+    CKPT_ASSIGN_OR_RETURN(
+        const CriuImageFile file,
+        CriuImageFile::Read(dir_fd_, name, CriuMagic::kIpcShm));
+    for (size_t i = 0; i < file.entry_count(); ++i) {
+      CKPT_ASSIGN_OR_RETURN(const criu_images::IpcShm segment,
+                            file.Parse<criu_images::IpcShm>(i));
+      CKPT_RETURN_IF_ERROR(CheckShared(segment.desc().id()));
+    }
   }
   return absl::OkStatus();
 }

@@ -22,7 +22,7 @@ inline bool IsZombie(uint32_t task_state) {
 inline constexpr uint32_t kVmaFilePrivate = 1 << 6;
 inline constexpr uint32_t kVmaFileShared = 1 << 7;
 inline constexpr uint32_t kVmaAnonShared = 1 << 8;
-inline constexpr uint32_t kVmaSysVIpc = 1 << 10;  // pages: ipcns-shm-*.img
+inline constexpr uint32_t kVmaSysVIpc = 1 << 10;  // see ipcns-shm-*.img
 
 // Vma.shmid is the id of a file in files.img.
 inline bool IsFileMapping(const criu_images::Vma& vma) {

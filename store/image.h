@@ -36,8 +36,9 @@ class Image {
   const v1::Manifest& manifest() const { return manifest_; }
 
   // OK if the directory holds what was sealed, bit by bit: every file that the
-  // manifest lists, with that size and that SHA-256, and no other file but
-  // CRIU's stats-dump.  Reads everything (two threads).
+  // manifest lists, with that size and that SHA-256, and no other.  What CRIU
+  // leaves there later is overlooked: stats-dump, stats-restore and, after a
+  // restore that was killed, .criu.*.  Reads everything (two threads).
   // DataLoss: names the image, the file and what differs.
   absl::Status Verify() const;
 

@@ -106,7 +106,7 @@ absl::StatusOr<std::unique_ptr<PendingImage>> ImageStore::Begin(
   if (::fstatat(parent.get(), place.name.c_str(), &about,
                 AT_SYMLINK_NOFOLLOW) == 0) {
     return absl::AlreadyExistsError(absl::StrCat(
-        path, " exists; 'ckpt rm' removes an image, or choose another name"));
+        path, " exists already: remove it, or choose another name"));
   }
   if (errno != ENOENT) return ErrnoToStatus(errno, "stat", path);
   // What cannot be collected is no reason not to make a new image.

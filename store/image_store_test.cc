@@ -79,6 +79,13 @@ TEST_F(ImageStoreTest, BeginMakesTheStoreForRootAlone) {
   EXPECT_EQ(about.st_mode & 07777, 0700U);
 }
 
+TEST_F(ImageStoreTest, LongestNameMakesAnImage) {
+  const std::string longest(200, 'x');
+  MakeImage(longest);
+  EXPECT_EQ(dir_.Names(), Strings{longest});
+  EXPECT_TRUE(store_.Remove(longest).ok());
+}
+
 TEST_F(ImageStoreTest, BeginAtAPathNeedsItsParent) {
   EXPECT_TRUE(store_.Begin(dir_.Path("job")).ok());
   EXPECT_EQ(store_.Begin(dir_.Path("none/job")).status().code(),

@@ -16,8 +16,10 @@
 // - Only files of the image belong into the directory, and all of them must be
 //   written when Seal() is called: CRIU's log goes somewhere else.  CRIU's
 //   stats-dump, written when all is over, is the one exception.
-// - dir_fd() carries the lock that says "the writer lives".  A child that
-//   inherits it without exec keeps the lock: close it there.
+// - dir_fd() carries the lock that says "the writer lives", also after
+//   Publish(): until this object is gone the image cannot be removed, though it
+//   can be opened. A child that inherits it without exec keeps the lock: close
+//   it there.
 //
 // Fault points: store.before_manifest, store.before_rename, store.after_rename.
 #ifndef CKPT_STORE_PENDING_IMAGE_H_
@@ -64,8 +66,9 @@ class PendingImage {
   absl::StatusOr<v1::Manifest> Seal(v1::Manifest manifest);
 
   // Gives the sealed directory its final name, durably.  On success the image
-  // is there whatever happens next; on error it is not, and this object still
-  // stands for the pending directory.
+  // is there whatever happens next; on error it is not (if it was for a moment,
+  // it has been taken back), and this object still stands for the pending
+  // directory.
   // AlreadyExists: that name has been taken.  FailedPrecondition: not sealed.
   absl::Status Publish() &&;
 

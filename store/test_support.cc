@@ -111,7 +111,7 @@ void WriteTasks(int dir_fd) {
   child.set_ppid(100);
   child.set_pgid(100);
   child.set_sid(99);
-  child.add_threads(102);
+  child.add_threads(1792436704);  // what CRIU writes for a zombie is nonsense
   WriteCriuFile(dir_fd, "pstree.img", CriuMagic::kPstree, {&parent, &child});
 
   criu_images::Core core;

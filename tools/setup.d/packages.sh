@@ -12,11 +12,11 @@ readonly build_packages=(
 readonly run_packages=(openssl iproute2 procps redis-tools)
 readonly lint_packages=(clang clang-format clang-tidy libclang-rt-14-dev)
 
-# Signs the release that CRIU comes from; the first Debian 12 did not have it.
+# Signs the releases that CRIU comes from; the first Debian 12 did not have it.
 readonly trixie_key=/usr/share/keyrings/debian-archive-trixie-automatic.gpg
 
 # How apt words it.
-readonly no_network='resolv|[Uu]nable to connect|[Cc]onnection (failed|timed)'
+readonly no_network='resolv|(nable to|ould not) connect|onnection (fail|timed)'
 
 log_started=false
 
@@ -43,18 +43,24 @@ start_log() {
   log_started=true
 }
 
-# refuse_apt WORD WHAT: turns apt's failure into one sentence with the reason.
-refuse_apt() {
-  local mirror reason
+# Prints apt's last failure in one sentence.
+apt_reason() {
+  local mirror
   mirror=$(debian_mirror)
   # Other sources may fail as well, and are no reason.  Before the first
   # update no mirror is known, then any failure will do.
   if grep -F "$mirror" "$log_file" | grep -qE "$no_network"; then
-    reason="the package mirror cannot be reached; check the network and"
-    reason+=" apt's sources"
+    echo "the package mirror cannot be reached; check the network and apt's" \
+      "sources"
   else
-    reason=$(grep '^E: ' "$log_file" | tail -n 1 || true)
+    grep '^E: ' "$log_file" | tail -n 1 || true
   fi
+}
+
+# refuse_apt WORD WHAT: what went wrong, and apt's reason for it.
+refuse_apt() {
+  local reason
+  reason=$(apt_reason)
   refuse "$1" "$2${reason:+: $reason} (log: $log_file)"
 }
 

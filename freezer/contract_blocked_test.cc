@@ -1,0 +1,172 @@
+// What every freezer does when a freeze cannot be had: evidence, the way back,
+// cancellation, somebody else's thaw.
+#include <string>
+#include <utility>
+
+#include "absl/strings/cord.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "freezer/contract_fixture.h"
+#include "freezer/frozen_scope.h"
+
+namespace ckpt::freezer {
+namespace {
+
+class BlockedContractTest : public ContractTest {
+ protected:
+  // The report that a failed freeze carries.
+  static v1::FreezeReport ReportOf(const absl::Status& status) {
+    v1::FreezeReport report;
+    const auto payload = status.GetPayload(kReportUrl);
+    EXPECT_TRUE(payload.has_value()) << status;
+    if (payload.has_value()) {
+      EXPECT_TRUE(report.ParseFromString(std::string(*payload)));
+    }
+    return report;
+  }
+};
+
+TEST_P(BlockedContractTest, FreezeIsUnavailableAndNamesTheBlockerAlone) {
+  Cgroup& group = world().NewGroup();
+  world().AddTask(group, 0, /*threads=*/3);
+  const pid_t blocker = world().AddBlockedTask(group);
+  world().AddTask(group);
+  Freezer freezer = FreezerOf(group);
+
+  const auto result = freezer.Freeze(Within(kBrief));
+
+  EXPECT_EQ(result.status().code(), absl::StatusCode::kUnavailable);
+  const v1::FreezeReport report = ReportOf(result.status());
+  ASSERT_EQ(report.blockers_size(), 1) << result.status();
+  EXPECT_EQ(report.blockers(0).tid(), blocker);
+  EXPECT_EQ(report.blockers(0).pid(), blocker);
+  EXPECT_EQ(report.blockers(0).comm(), "blocked-task");
+  EXPECT_EQ(report.blockers(0).wchan(), world().BlockedIn());
+  EXPECT_TRUE(absl::StrContains(result.status().message(),
+                                absl::StrCat(blocker, " (blocked-task")))
+      << result.status();
+}
+
+TEST_P(BlockedContractTest, GroupIsThawedAgainAfterAFailedFreeze) {
+  Cgroup& group = world().NewGroup();
+  world().AddTask(group);
+  world().AddBlockedTask(group);
+  Freezer freezer = FreezerOf(group);
+
+  const auto result = freezer.Freeze(Within(kBrief));
+
+  ASSERT_FALSE(result.ok());
+  ExpectThawed(group);
+  EXPECT_EQ(ReportOf(result.status()).after().state(),
+            v1::FREEZER_STATE_THAWED);
+}
+
+TEST_P(BlockedContractTest, FailedFreezeKeepsARequestThatWasThereBefore) {
+  Cgroup& group = world().NewGroup();
+  world().AddBlockedTask(group);
+  Freezer freezer = FreezerOf(group);
+  ASSERT_TRUE(freezer.WriteRequest(true).ok());
+  ExpectState(group, v1::FREEZER_STATE_FREEZING, /*self_freezing=*/true);
+
+  const auto result = freezer.Freeze(Within(kBrief));
+
+  EXPECT_EQ(result.status().code(), absl::StatusCode::kUnavailable);
+  ExpectState(group, v1::FREEZER_STATE_FREEZING, /*self_freezing=*/true);
+}
+
+TEST_P(BlockedContractTest, FreezeSucceedsOnceTheTaskIsUnblocked) {
+  Cgroup& group = world().NewGroup();
+  const pid_t blocker = world().AddBlockedTask(group);
+  Freezer freezer = FreezerOf(group);
+  ASSERT_FALSE(freezer.Freeze(Within(kBrief)).ok());
+
+  world().Unblock(blocker);
+
+  const auto report = freezer.Freeze(Within(kPlenty));
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(report->threads(), 1);
+}
+
+TEST_P(BlockedContractTest, FreezeSucceedsOnceTheTaskIsKilled) {
+  Cgroup& group = world().NewGroup();
+  world().AddTask(group);
+  const pid_t blocker = world().AddBlockedTask(group);
+  Freezer freezer = FreezerOf(group);
+  ASSERT_FALSE(freezer.Freeze(Within(kBrief)).ok());
+
+  world().KillTask(blocker);
+
+  const auto report = freezer.Freeze(Within(kPlenty));
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(report->threads(), 1);
+}
+
+TEST_P(BlockedContractTest, TaskThatIsUnblockedMeanwhileIsWaitedFor) {
+  Cgroup& group = world().NewGroup();
+  const pid_t blocker = world().AddBlockedTask(group);
+  Freezer freezer = FreezerOf(group);
+  bool unblocked = false;
+  const auto meanwhile = world().Meanwhile([&] {
+    if (!unblocked) world().Unblock(blocker);
+    unblocked = true;
+  });
+
+  const auto report = freezer.Freeze(Within(kPlenty));
+
+  EXPECT_TRUE(report.ok()) << report.status();
+}
+
+TEST_P(BlockedContractTest, GroupIsFreezingUntilTheTaskFreezes) {
+  Cgroup& outer = world().NewGroup();
+  Cgroup& inner = world().NewGroup(&outer);
+  world().AddBlockedTask(inner);
+
+  ASSERT_TRUE(FreezerOf(outer).WriteRequest(true).ok());
+
+  ExpectState(outer, v1::FREEZER_STATE_FREEZING, /*self_freezing=*/true);
+  ExpectState(inner, v1::FREEZER_STATE_FREEZING, /*self_freezing=*/false);
+}
+
+TEST_P(BlockedContractTest, CancellationEndsTheWaitAndThawsTheGroup) {
+  Cgroup& group = world().NewGroup();
+  world().AddBlockedTask(group);
+  Freezer freezer = FreezerOf(group);
+  Cancellation cancel;
+  FreezeOptions options = Within(kPlenty);
+  options.cancel = &cancel;
+  const auto meanwhile = world().Meanwhile([&] { cancel.Cancel(); });
+
+  const auto result = freezer.Freeze(options);
+
+  EXPECT_EQ(result.status().code(), absl::StatusCode::kCancelled);
+  ExpectThawed(group);
+}
+
+TEST_P(BlockedContractTest, ThawBySomebodyElseAbortsTheFreeze) {
+  Cgroup& group = world().NewGroup();
+  world().AddBlockedTask(group);
+  Freezer freezer = FreezerOf(group);
+  const auto meanwhile =
+      world().Meanwhile([&] { world().ThawFromOutside(group); });
+
+  const auto result = freezer.Freeze(Within(kPlenty));
+
+  EXPECT_EQ(result.status().code(), absl::StatusCode::kAborted)
+      << result.status();
+  ExpectThawed(group);
+}
+
+TEST_P(BlockedContractTest, ScopeIsNotEnteredAndLeavesNothing) {
+  Cgroup& group = world().NewGroup();
+  world().AddBlockedTask(group);
+  Freezer freezer = FreezerOf(group);
+  const auto scope = FrozenScope::Enter(freezer, Within(kBrief));
+  EXPECT_EQ(scope.status().code(), absl::StatusCode::kUnavailable);
+  ExpectThawed(group);
+}
+
+INSTANTIATE_TEST_SUITE_P(Worlds, BlockedContractTest,
+                         testing::ValuesIn(BlockedWorlds()), WorldName);
+
+}  // namespace
+}  // namespace ckpt::freezer

@@ -1,0 +1,163 @@
+#include "freezer/evidence.h"
+
+#include <string>
+#include <vector>
+
+#include "base/fake_clock.h"
+#include "freezer/fake_cgroup.h"
+#include "freezer/kernel_names.h"
+#include "gtest/gtest.h"
+
+namespace ckpt::freezer {
+namespace {
+
+class EvidenceTest : public testing::TestWithParam<v1::Hierarchy> {
+ protected:
+  EvidenceTest()
+      : kernel_(GetParam(), clock_), group_(kernel_.MakeGroup("/job")) {}
+
+  bool is_v1() const { return GetParam() == v1::HIERARCHY_V1; }
+
+  // A thread that stays as it is when the group is asked to freeze.
+  pid_t Add(char state, const std::string& wchan) {
+    return kernel_.AddProcess(
+        "/job", {.freeze = {.never = true}, .state = state, .wchan = wchan});
+  }
+
+  pid_t AddFrozen() { return kernel_.AddProcess("/job", {}); }
+
+  void RequestFreeze() {
+    ASSERT_TRUE(is_v1() ? group_->Write(kV1StateFile, kV1Frozen).ok()
+                        : group_->Write(kV2FreezeFile, kV2Freeze).ok());
+  }
+
+  std::vector<pid_t> BlockerTids() {
+    RequestFreeze();
+    std::vector<pid_t> tids;
+    for (const v1::TaskInfo& task : FindBlockers(*group_, kernel_.proc())) {
+      tids.push_back(task.tid());
+    }
+    return tids;
+  }
+
+  FakeClock clock_;
+  FakeKernel kernel_;
+  const std::unique_ptr<Cgroup> group_;
+};
+
+using Tids = std::vector<pid_t>;
+
+TEST_P(EvidenceTest, FrozenThreadsAreNoBlockers) {
+  AddFrozen();
+  AddFrozen();
+  EXPECT_EQ(BlockerTids(), Tids());
+}
+
+TEST_P(EvidenceTest, RunningThreadIsABlocker) {
+  AddFrozen();
+  const pid_t pid = Add('R', "0");
+  EXPECT_EQ(BlockerTids(), Tids{pid});
+}
+
+TEST_P(EvidenceTest, SleeperOutsideTheFreezerIsABlocker) {
+  AddFrozen();
+  const pid_t pid = Add('S', "request_wait_answer");
+  EXPECT_EQ(BlockerTids(), Tids{pid});
+}
+
+TEST_P(EvidenceTest, UninterruptibleWaitIsABlockerAmongFrozenThreads) {
+  AddFrozen();
+  const pid_t pid = Add('D', "request_wait_answer");
+  EXPECT_EQ(BlockerTids(), Tids{pid});
+}
+
+// v1 leaves a thread in these waits where it is, and counts it as frozen.
+TEST_P(EvidenceTest, FreezableWaitsAreNotTakenForTheCauseOnV1) {
+  if (!is_v1()) GTEST_SKIP() << "v2 wakes them all";
+  for (const char* wchan :
+       {"futex_do_wait", "hrtimer_nanosleep", "do_sigtimedwait.isra.0",
+        "unix_stream_read_generic", "do_signal_stop", "ptrace_stop"}) {
+    Add('D', wchan);
+  }
+  const pid_t pid = Add('D', "request_wait_answer");
+  EXPECT_EQ(BlockerTids(), Tids{pid});
+}
+
+TEST_P(EvidenceTest, ParentInVforkIsNoBlocker) {
+  Add('D', "kernel_clone");
+  const pid_t pid = Add('R', "0");
+  EXPECT_EQ(BlockerTids(), Tids{pid});
+}
+
+TEST_P(EvidenceTest, StoppedAndTracedThreadsAreNoBlockersOnV2) {
+  if (is_v1()) GTEST_SKIP() << "v1 shows them in state D";
+  Add('T', "do_signal_stop");
+  Add('t', "ptrace_stop");
+  const pid_t pid = Add('R', "0");
+  EXPECT_EQ(BlockerTids(), Tids{pid});
+}
+
+TEST_P(EvidenceTest, ThreadThatFreezesBetweenTheLooksIsNoBlocker) {
+  kernel_.AddProcess(
+      "/job",
+      {.freeze = {.after = absl::Milliseconds(1)}, .state = 'R', .wchan = "0"});
+  RequestFreeze();
+  // The clock moves with every look into /proc.
+  const auto look = kernel_.proc().before_look;
+  kernel_.proc().before_look = [&] {
+    clock_.Sleep(absl::Microseconds(600));
+    look();
+  };
+  EXPECT_TRUE(FindBlockers(*group_, kernel_.proc()).empty());
+}
+
+TEST_P(EvidenceTest, BlockerComesWithWhatTheKernelTellsOfIt) {
+  const pid_t pid = kernel_.AddProcess("/job", {.threads = 1,
+                                                .comm = "reader",
+                                                .freeze = {.never = true},
+                                                .state = 'S',
+                                                .wchan = "fuse_wait"});
+  FakeTask& task = *kernel_.proc().Find(pid);
+  task.files["syscall"] = "0 0x3 0x1000\n";
+  task.files["stack"] =
+      "[<0>] a\n[<0>] b\n[<0>] c\n[<0>] d\n[<0>] e\n[<0>] f\n[<0>] g\n[<0>] h\n"
+      "[<0>] i\n";
+  RequestFreeze();
+
+  const auto blockers = FindBlockers(*group_, kernel_.proc());
+
+  ASSERT_EQ(blockers.size(), 1u);
+  EXPECT_EQ(blockers[0].pid(), pid);
+  EXPECT_EQ(blockers[0].comm(), "reader");
+  EXPECT_EQ(blockers[0].state(), "S");
+  EXPECT_EQ(blockers[0].wchan(), "fuse_wait");
+  EXPECT_EQ(blockers[0].syscall(), "0 0x3 0x1000");
+  ASSERT_EQ(blockers[0].stack_size(), 8);
+  EXPECT_EQ(blockers[0].stack(7), "[<0>] h");
+}
+
+TEST_P(EvidenceTest, EndedThreadsAreNoBlockers) {
+  const pid_t pid = Add('R', "0");
+  kernel_.proc().Find(pid)->stat.state = 'Z';
+  kernel_.Kill(pid);
+  EXPECT_EQ(BlockerTids(), Tids());
+}
+
+TEST_P(EvidenceTest, VanishedGroupHasNoBlockers) {
+  kernel_.RemoveGroup("/job");
+  EXPECT_TRUE(FindBlockers(*group_, kernel_.proc()).empty());
+}
+
+TEST_P(EvidenceTest, DescriptionOfAGoneThreadIsNotFound) {
+  EXPECT_EQ(DescribeThread(kernel_.proc(), 4).status().code(),
+            absl::StatusCode::kNotFound);
+}
+
+INSTANTIATE_TEST_SUITE_P(Hierarchies, EvidenceTest,
+                         testing::Values(v1::HIERARCHY_V1, v1::HIERARCHY_V2),
+                         [](const auto& info) {
+                           return std::string(HierarchyName(info.param));
+                         });
+
+}  // namespace
+}  // namespace ckpt::freezer
