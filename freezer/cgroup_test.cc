@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/last_will.h"
+#include "freezer/lookup.h"
 #include "gtest/gtest.h"
 #include "tests/support/job.h"
 #include "tests/support/test_cgroup.h"
