@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
+#include "freezer/lookup.h"
 #include "freezer/verify.h"
 
 namespace ckpt::checkpoint {
@@ -37,16 +38,6 @@ absl::StatusOr<std::unique_ptr<freezer::Cgroup>> GroupOfTree(
   return InRootGroup(proc, pid);
 }
 
-absl::Status RefuseRoot(const freezer::Cgroup& group) {
-  if (!group.is_root()) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat(
-      "cgroup ", group.path(),
-      " is the root of its hierarchy and is never frozen; put the job into a "
-      "group of its own (mkdir ",
-      group.path(), "/job; echo PID > ", group.path(),
-      "/job/cgroup.procs); nothing was touched"));
-}
-
 }  // namespace
 
 absl::StatusOr<Job> FindJob(const v1::DumpRequest& request, ProcFs& proc) {
@@ -76,7 +67,7 @@ absl::StatusOr<Job> FindJob(const v1::DumpRequest& request, ProcFs& proc) {
   }
   CKPT_ASSIGN_OR_RETURN(
       job.group, freezer::FindCgroup(request.cgroup(), request.hierarchy()));
-  CKPT_RETURN_IF_ERROR(RefuseRoot(*job.group));
+  CKPT_RETURN_IF_ERROR(freezer::CheckMayTouch(*job.group));
   if (job.root == 0) {
     CKPT_ASSIGN_OR_RETURN(job.root, freezer::FindTreeRoot(*job.group, proc));
   }

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/status.h"
 #include "freezer/freezer.h"
+#include "freezer/lookup.h"
 
 namespace ckpt::checkpoint {
 namespace {
