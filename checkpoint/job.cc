@@ -68,6 +68,10 @@ absl::StatusOr<Job> FindJob(const v1::DumpRequest& request, ProcFs& proc) {
       return absl::InvalidArgumentError(
           "--no-freezer goes with --pid and without --cgroup");
     }
+    if (request.leave_frozen()) {
+      return absl::InvalidArgumentError(
+          "--leave-frozen needs the freezer, and --no-freezer forbids it");
+    }
     return job;
   }
   if (request.cgroup().empty()) {

@@ -20,7 +20,8 @@ struct Job {
 };
 
 // From request.cgroup, pid, hierarchy and no_freezer.
-//   InvalidArgument     neither cgroup nor pid; no_freezer without pid
+//   InvalidArgument     neither cgroup nor pid; no_freezer without pid, or with
+//                       leave_frozen
 //   NotFound            no such cgroup or process; the group is empty
 //   FailedPrecondition  the root group; several trees in the group; the pid is
 //                       not in the group

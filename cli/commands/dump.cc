@@ -26,10 +26,6 @@ absl::StatusOr<v1::DumpRequest> ParseRequest(const Arguments& arguments) {
   request.set_leave_running(arguments.Has("leave-running"));
   request.set_leave_frozen(arguments.Has("leave-frozen"));
   request.set_no_freezer(arguments.Has("no-freezer"));
-  if (request.leave_frozen() && request.no_freezer()) {
-    return absl::InvalidArgumentError(
-        "--leave-frozen needs the freezer, and --no-freezer forbids it");
-  }
   CKPT_ASSIGN_OR_RETURN(
       const double timeout,
       arguments.Seconds("timeout", checkpoint::kDefaultTimeoutSeconds));

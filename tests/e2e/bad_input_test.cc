@@ -328,6 +328,16 @@ TEST_P(BadInputTest, WrongNamesAndOptionsAreRefused) {
   ExpectUntouched();
 }
 
+TEST_P(BadInputTest, DumpThatTakesTooLongIsGivenUp) {
+  ASSERT_EQ(group_->KillAll(Soon()), absl::OkStatus());
+  ReapAll();
+  ASSERT_NO_FATAL_FAILURE(Start("memory"));
+  std::vector<std::string> words = Dump();
+  words.insert(words.end(), {"--timeout", "20ms"});
+  ExpectRefused(words, absl::StatusCode::kDeadlineExceeded, {"in time"});
+  ExpectUntouched();
+}
+
 TEST_P(BadInputTest, ConfigFileMayNotTakeTheFreezerAway) {
   const std::string config = ckpt_.dir().File("criu.conf");
   std::ofstream(config) << "# mine\nmanage-cgroups=full\n";
