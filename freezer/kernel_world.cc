@@ -178,6 +178,8 @@ class KernelWorld : public World {
 
   ~KernelWorld() override {
     blocked_.clear();
+    // A process may have threads in two groups, and dies when all are thawed.
+    for (const Group& group : groups_) (void)group.directory->Thaw();
     // Inner groups before the outer ones.
     while (!groups_.empty()) groups_.pop_back();
     ::munmap(counters_, kMaxTasks * sizeof(Counters));
