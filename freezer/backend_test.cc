@@ -58,8 +58,8 @@ TEST_F(V1BackendTest, TaskThatMissesEveryRequestIsCaughtByAShortThaw) {
 
   ASSERT_TRUE(report.ok()) << report.status();
   EXPECT_EQ(Count(kernel_, kWriteThawed), 1);
-  // Fifty polls, the last eight of the first ones growing from 50 us to 10 ms.
   EXPECT_EQ(report->refreezes(), 50);
+  // 42 pauses of 10 ms, 8 shorter ones before them, and the thaw.
   EXPECT_LT(report->seconds(), 0.5);
 }
 

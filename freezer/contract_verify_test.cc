@@ -1,11 +1,13 @@
 // The legality check and the search for the root, on the fake kernel and on the
 // real one.
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "freezer/contract_fixture.h"
+#include "freezer/kernel_names.h"
 #include "freezer/verify.h"
 
 namespace ckpt::freezer {
@@ -206,6 +208,37 @@ TEST_P(VerifyContractTest, RootOfAFrozenGroupIsFound) {
 
 INSTANTIATE_TEST_SUITE_P(Worlds, VerifyContractTest,
                          testing::ValuesIn(Worlds()), WorldName);
+
+// v1 moves single threads; v2 does so in threaded groups only.
+class V1VerifyContractTest : public VerifyContractTest {};
+
+TEST_P(V1VerifyContractTest, ThreadThatWasMovedAwayIsAStray) {
+  Cgroup& group = world().NewGroup();
+  Cgroup& elsewhere = world().NewGroup();
+  const pid_t root = world().AddTask(group, 0, /*threads=*/3);
+  const pid_t stray = world().proc().Threads(root)->back();
+  ASSERT_TRUE(elsewhere.Write(kV1TasksFile, absl::StrCat(stray)).ok());
+  FreezeBefore(group);
+
+  const absl::Status status = Verify(group, root);
+
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << status;
+  ASSERT_EQ(report_.strays_size(), 1) << status;
+  EXPECT_EQ(report_.strays(0).tid(), stray);
+  EXPECT_EQ(report_.strays(0).pid(), root);
+}
+
+std::vector<WorldFactory> V1Worlds() {
+  std::vector<WorldFactory> all = Worlds();
+  std::vector<WorldFactory> worlds;
+  for (WorldFactory& world : all) {
+    if (world.hierarchy == v1::HIERARCHY_V1) worlds.push_back(std::move(world));
+  }
+  return worlds;
+}
+
+INSTANTIATE_TEST_SUITE_P(Worlds, V1VerifyContractTest,
+                         testing::ValuesIn(V1Worlds()), WorldName);
 
 }  // namespace
 }  // namespace ckpt::freezer

@@ -69,7 +69,8 @@ class World {
 };
 
 struct WorldFactory {
-  std::string name;     // of the test case: "FakeV1"
+  std::string name;  // of the test case: "FakeV1"
+  v1::Hierarchy hierarchy = v1::HIERARCHY_UNSPECIFIED;
   std::string skipped;  // why it cannot be had here; "" when it can
   std::function<std::unique_ptr<World>()> make;
 };

@@ -156,6 +156,7 @@ class FakeKernel : public Signaller {
                      absl::string_view data);
   absl::Status RequestFreeze(Group& group, bool freeze);
   absl::Status Move(pid_t pid, Group& group);
+  static void MoveThread(Task& task, Group& group);
   std::string ReadV1State(Group& group);
   std::string ListPids(const Group& group, bool threads) const;
   void KillNow(pid_t pid);

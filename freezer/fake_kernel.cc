@@ -257,6 +257,10 @@ absl::Status FakeKernel::Write(Group& group, const std::string& file,
     pid_t pid;
     if (!absl::SimpleAtoi(data, &pid)) return invalid;
     status = Move(pid == 0 ? ::getpid() : pid, group);
+  } else if (hierarchy_ == v1::HIERARCHY_V1 && file == kV1TasksFile) {
+    pid_t tid;
+    if (!absl::SimpleAtoi(data, &tid) || tasks_.count(tid) == 0) return invalid;
+    MoveThread(tasks_.at(tid), group);
   } else if (group.parent == nullptr) {
     status = absl::NotFoundError(
         absl::StrCat("open ", file, ": No such file or directory"));
@@ -299,18 +303,21 @@ absl::Status FakeKernel::Move(pid_t pid, Group& group) {
         absl::StrCat("write '", pid, "' to ", kProcsFile, ": No such process"));
   }
   for (auto& [tid, task] : tasks_) {
-    if (proc_.Find(tid)->stat.pid != pid) continue;
-    task.group = &group;
-    task.frozen = false;
-    task.asked = false;
-    task.first_asked.reset();
+    if (proc_.Find(tid)->stat.pid == pid) MoveThread(task, group);
   }
+  Update();
+  return absl::OkStatus();
+}
+
+void FakeKernel::MoveThread(Task& task, Group& group) {
+  task.group = &group;
+  task.frozen = false;
+  task.asked = false;
+  task.first_asked.reset();
   // v1 falls back to FREEZING, the ancestors too.
   for (Group* each = &group; each != nullptr; each = each->parent) {
     each->v1_frozen = false;
   }
-  Update();
-  return absl::OkStatus();
 }
 
 void FakeKernel::KillNow(pid_t pid) {

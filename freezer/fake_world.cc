@@ -122,7 +122,7 @@ class FakeWorld : public World {
 
 WorldFactory MakeFactory(const std::string& name, v1::Hierarchy hierarchy,
                          Blocked blocked) {
-  return {name, "",
+  return {name, hierarchy, "",
           [=] { return std::make_unique<FakeWorld>(hierarchy, blocked); }};
 }
 

@@ -178,6 +178,8 @@ class KernelWorld : public World {
 
   ~KernelWorld() override {
     blocked_.clear();
+    // A process may have threads in two groups, and dies when all are thawed.
+    for (const Group& group : groups_) (void)group.directory->Thaw();
     // Inner groups before the outer ones.
     while (!groups_.empty()) groups_.pop_back();
     ::munmap(counters_, kMaxTasks * sizeof(Counters));
@@ -409,10 +411,11 @@ std::string WhyNoBlockedTask(BlockedTask::Kind kind) {
 
 WorldFactory MakeFactory(CgroupVersion version, BlockedTask::Kind kind,
                          const std::string& suffix) {
-  const char* name = version == CgroupVersion::kV1 ? "KernelV1" : "KernelV2";
+  const bool is_v1 = version == CgroupVersion::kV1;
   std::string skipped = WhyNoCgroup(version);
   if (skipped.empty()) skipped = WhyNoBlockedTask(kind);
-  return {name + suffix, skipped,
+  return {(is_v1 ? "KernelV1" : "KernelV2") + suffix,
+          is_v1 ? v1::HIERARCHY_V1 : v1::HIERARCHY_V2, skipped,
           [=] { return std::make_unique<KernelWorld>(version, kind); }};
 }
 

@@ -106,11 +106,11 @@ absl::Status Judge(Cgroup& group, pid_t root, const v1::FreezeReport& report) {
 absl::Status CompareTreeWithGroup(Cgroup& group, ProcFs& proc, pid_t root,
                                   v1::FreezeReport& report) {
   CKPT_ASSIGN_OR_RETURN(Members members, ListMembers(group, proc, root));
-  for (int round = 0;; ++round) {
+  bool agree = false;
+  for (int round = 0; !agree && round < kRounds; ++round) {
     CKPT_ASSIGN_OR_RETURN(Members again, ListMembers(group, proc, root));
-    const bool agree = again == members;
+    agree = again == members;
     members = std::move(again);
-    if (agree || round == kRounds) break;
   }
   report.clear_strays();
   report.clear_outsiders();
@@ -138,7 +138,11 @@ absl::Status CompareTreeWithGroup(Cgroup& group, ProcFs& proc, pid_t root,
     if (task.ok()) *report.add_outsiders() = *std::move(task);
   }
   report.set_threads(static_cast<int32_t>(members.group.size()));
-  return Judge(group, root, report);
+  CKPT_RETURN_IF_ERROR(Judge(group, root, report));
+  if (agree) return absl::OkStatus();
+  return absl::AbortedError(absl::StrCat("the tasks of cgroup ", group.path(),
+                                         " and of the tree of process ", root,
+                                         " keep changing; retry"));
 }
 
 absl::Status VerifySingleFrozenGroup(Freezer& freezer, ProcFs& proc, pid_t root,

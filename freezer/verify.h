@@ -23,7 +23,7 @@ namespace ckpt::freezer {
 absl::Status VerifySingleFrozenGroup(Freezer& freezer, ProcFs& proc, pid_t root,
                                      v1::FreezeReport& report);
 
-// The same comparison for a group that is not frozen yet: for preflight.
+// The same comparison for a group that may not be frozen yet.
 absl::Status CompareTreeWithGroup(Cgroup& group, ProcFs& proc, pid_t root,
                                   v1::FreezeReport& report);
 
