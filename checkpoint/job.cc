@@ -1,7 +1,9 @@
 #include "checkpoint/job.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
@@ -38,6 +40,17 @@ absl::StatusOr<std::unique_ptr<freezer::Cgroup>> GroupOfTree(
   return InRootGroup(proc, pid);
 }
 
+absl::Status CheckIsMember(freezer::Cgroup& group, ProcFs& proc, pid_t pid) {
+  CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> pids, group.Processes());
+  if (std::find(pids.begin(), pids.end(), pid) != pids.end()) {
+    return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(absl::StrCat(
+      "process ", DescribeTask(proc, pid), " is not in cgroup ", group.path(),
+      "; move its tree there (cgroup.procs), or name its own group; nothing "
+      "was touched"));
+}
+
 }  // namespace
 
 absl::StatusOr<Job> FindJob(const v1::DumpRequest& request, ProcFs& proc) {
@@ -70,6 +83,8 @@ absl::StatusOr<Job> FindJob(const v1::DumpRequest& request, ProcFs& proc) {
   CKPT_RETURN_IF_ERROR(freezer::CheckMayTouch(*job.group));
   if (job.root == 0) {
     CKPT_ASSIGN_OR_RETURN(job.root, freezer::FindTreeRoot(*job.group, proc));
+  } else {
+    CKPT_RETURN_IF_ERROR(CheckIsMember(*job.group, proc, job.root));
   }
   return job;
 }
