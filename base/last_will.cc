@@ -1,5 +1,6 @@
 #include "base/last_will.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -14,6 +15,7 @@
 #include <climits>
 #include <ctime>
 
+#include "absl/strings/str_cat.h"
 #include "base/status.h"
 
 namespace ckpt {
@@ -47,14 +49,20 @@ void LastWill::AddKillProcessGroup(pid_t pgid) {
 }
 
 void LastWill::AddKillListed(int procs_fd, absl::Duration limit) {
-  steps_.push_back({Kind::kKillListed, procs_fd, "",
+  steps_.push_back({Kind::kKillListed, procs_fd,
+                    absl::StrCat("/proc/self/fd/", procs_fd),
                     static_cast<int>(absl::ToInt64Milliseconds(limit))});
 }
 
 // One round; false when nobody is listed.  The file's lines are pids.
-bool LastWill::KillListed(int procs_fd) {
+bool LastWill::KillListed(const Step& step) {
+  // Opened anew: a cgroup v1 list goes on showing what it held when the
+  // descriptor was read first.
+  const int opened = ::open(step.data.c_str(), O_RDONLY | O_CLOEXEC);
   char text[4096];
-  const ssize_t count = ::pread(procs_fd, text, sizeof(text), 0);
+  const ssize_t count =
+      ::pread(opened >= 0 ? opened : step.number, text, sizeof(text), 0);
+  if (opened >= 0) ::close(opened);
   bool any = false;
   pid_t pid = 0;
   for (ssize_t i = 0; i < count; ++i) {
@@ -93,7 +101,7 @@ void LastWill::CarryOut(const Step& step) const {
       break;
     case Kind::kKillListed: {
       const timespec pause = {0, 1000000};  // 1 ms
-      for (int waited = 0; waited < step.limit_ms && KillListed(step.number);
+      for (int waited = 0; waited < step.limit_ms && KillListed(step);
            ++waited) {
         ::nanosleep(&pause, nullptr);
       }

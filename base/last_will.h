@@ -83,7 +83,7 @@ class LastWill {
 
   [[noreturn]] void Execute(int life_fd) const;
   void CarryOut(const Step& step) const;
-  static bool KillListed(int procs_fd);
+  static bool KillListed(const Step& step);
 
   std::vector<Step> steps_;
   std::vector<int> keep_open_;

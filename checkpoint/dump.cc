@@ -91,8 +91,8 @@ class DumpOperation : public criu::Notifications {
   v1::Manifest manifest_;
   bool committed_ = false;
 
-  absl::Time criu_started_, frozen_at_, post_dump_at_;
-  absl::Duration in_notifications_;
+  absl::Time criu_started_, frozen_at_;
+  absl::Duration our_work_;  // while CRIU waits for us
   v1::DumpReport report_;
 };
 
@@ -172,7 +172,7 @@ absl::Status DumpOperation::PreDump() {
   CKPT_RETURN_IF_ERROR(ArmGuardian());
   CKPT_RETURN_IF_ERROR(FreezeAndVerify());
   CKPT_RETURN_IF_ERROR(FaultPoint("dump.verified"));
-  in_notifications_ += clock_.Now() - start;
+  our_work_ += clock_.Now() - start;
   return absl::OkStatus();
 }
 
@@ -189,7 +189,7 @@ absl::Status DumpOperation::Commit() {
 }
 
 absl::Status DumpOperation::PostDump() {
-  post_dump_at_ = clock_.Now();
+  const absl::Time start = clock_.Now();
   CKPT_RETURN_IF_ERROR(FaultPoint("dump.post_dump"));
   CKPT_RETURN_IF_ERROR(CheckComplete(pending_->dir_fd()));
   CKPT_ASSIGN_OR_RETURN(const int timers,
@@ -203,7 +203,7 @@ absl::Status DumpOperation::PostDump() {
   // A job that ends here must have its image on the disk first.  One that goes
   // on need not wait for the disk.
   if (!leaves_job()) CKPT_RETURN_IF_ERROR(Commit());
-  in_notifications_ += clock_.Now() - post_dump_at_;
+  our_work_ += clock_.Now() - start;
   return absl::OkStatus();
 }
 
@@ -213,6 +213,7 @@ absl::Status DumpOperation::CallCriu() {
       absl::ToDoubleSeconds(criu_started_ - start_));
   CKPT_ASSIGN_OR_RETURN(criu_,
                         criu::Session::Start({.binary = environment_.criu}));
+  const absl::Time started = clock_.Now();
   CKPT_ASSIGN_OR_RETURN(manifest_, DescribeJob(request_, job_, proc_,
                                                criu_->version().ToString()));
   criu::DumpArguments arguments;
@@ -223,8 +224,12 @@ absl::Status DumpOperation::CallCriu() {
   if (job_.group != nullptr) arguments.freeze_cgroup = job_.group->path();
   arguments.leave_running = leaves_job();
   arguments.options = request_.criu();
-  return criu_->Dump(arguments, *this,
-                     {.deadline = deadline_, .cancel = environment_.cancel});
+  our_work_ += clock_.Now() - started;
+  const absl::Status status = criu_->Dump(
+      arguments, *this, {.deadline = deadline_, .cancel = environment_.cancel});
+  report_.mutable_times()->set_criu_seconds(
+      absl::ToDoubleSeconds(clock_.Now() - criu_started_ - our_work_));
+  return status;
 }
 
 absl::Status DumpOperation::CheckJobIsGone() {
@@ -319,8 +324,6 @@ void DumpOperation::FillReport() {
   report_.set_final_state(FinalState());
   v1::PhaseTimes& times = *report_.mutable_times();
   times.set_freeze_seconds(report_.freeze().seconds());
-  times.set_criu_seconds(absl::ToDoubleSeconds(post_dump_at_ - criu_started_) -
-                         times.freeze_seconds());
   times.set_total_seconds(absl::ToDoubleSeconds(end - start_));
 }
 

@@ -1,10 +1,13 @@
 #include "checkpoint/job.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
+#include "freezer/lookup.h"
 #include "freezer/verify.h"
 
 namespace ckpt::checkpoint {
@@ -37,14 +40,15 @@ absl::StatusOr<std::unique_ptr<freezer::Cgroup>> GroupOfTree(
   return InRootGroup(proc, pid);
 }
 
-absl::Status RefuseRoot(const freezer::Cgroup& group) {
-  if (!group.is_root()) return absl::OkStatus();
+absl::Status CheckIsMember(freezer::Cgroup& group, ProcFs& proc, pid_t pid) {
+  CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> pids, group.Processes());
+  if (std::find(pids.begin(), pids.end(), pid) != pids.end()) {
+    return absl::OkStatus();
+  }
   return absl::FailedPreconditionError(absl::StrCat(
-      "cgroup ", group.path(),
-      " is the root of its hierarchy and is never frozen; put the job into a "
-      "group of its own (mkdir ",
-      group.path(), "/job; echo PID > ", group.path(),
-      "/job/cgroup.procs); nothing was touched"));
+      "process ", DescribeTask(proc, pid), " is not in cgroup ", group.path(),
+      "; move its tree there (cgroup.procs), or name its own group; nothing "
+      "was touched"));
 }
 
 }  // namespace
@@ -76,9 +80,11 @@ absl::StatusOr<Job> FindJob(const v1::DumpRequest& request, ProcFs& proc) {
   }
   CKPT_ASSIGN_OR_RETURN(
       job.group, freezer::FindCgroup(request.cgroup(), request.hierarchy()));
-  CKPT_RETURN_IF_ERROR(RefuseRoot(*job.group));
+  CKPT_RETURN_IF_ERROR(freezer::CheckMayTouch(*job.group));
   if (job.root == 0) {
     CKPT_ASSIGN_OR_RETURN(job.root, freezer::FindTreeRoot(*job.group, proc));
+  } else {
+    CKPT_RETURN_IF_ERROR(CheckIsMember(*job.group, proc, job.root));
   }
   return job;
 }

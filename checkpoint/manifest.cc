@@ -8,6 +8,7 @@
 #include "base/host.h"
 #include "base/status.h"
 #include "base/version.h"
+#include "freezer/lookup.h"
 
 namespace ckpt::checkpoint {
 namespace {

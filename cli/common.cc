@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "base/status.h"
+#include "freezer/lookup.h"
 
 namespace ckpt::cli {
 namespace {

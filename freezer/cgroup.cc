@@ -186,66 +186,6 @@ class KernelCgroup : public Cgroup {
   UniqueFd events_;  // kept open: poll() needs the one that read it
 };
 
-// `path` without "." components, double or trailing slashes.
-std::string CleanPath(absl::string_view path) {
-  std::string clean;
-  for (const absl::string_view part :
-       absl::StrSplit(path, '/', absl::SkipEmpty())) {
-    if (part != ".") absl::StrAppend(&clean, "/", part);
-  }
-  return clean.empty() ? "/" : clean;
-}
-
-bool HasParentReference(absl::string_view path) {
-  for (const absl::string_view part : absl::StrSplit(path, '/')) {
-    if (part == "..") return true;
-  }
-  return false;
-}
-
-// The candidate directories for `name`, best first.
-absl::StatusOr<std::vector<std::string>> CandidatePaths(
-    const std::string& name, v1::Hierarchy hierarchy) {
-  if (name.empty()) {
-    return absl::InvalidArgumentError("the cgroup's name is empty");
-  }
-  if (HasParentReference(name)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("cgroup '", name, "': '..' is not allowed"));
-  }
-  CKPT_ASSIGN_OR_RETURN(const HierarchyMounts mounts, FindHierarchyMounts());
-  std::vector<std::string> roots;
-  if (hierarchy != v1::HIERARCHY_V1 && !mounts.v2.empty()) {
-    roots.push_back(mounts.v2);
-  }
-  if (hierarchy != v1::HIERARCHY_V2 && !mounts.v1_freezer.empty()) {
-    roots.push_back(mounts.v1_freezer);
-  }
-  if (roots.empty()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("no ",
-                     hierarchy == v1::HIERARCHY_V1   ? "cgroup v1 freezer"
-                     : hierarchy == v1::HIERARCHY_V2 ? "cgroup v2"
-                                                     : "freezer",
-                     " hierarchy is mounted; 'ckpt check' tells what is"));
-  }
-  const std::string clean = CleanPath(name);
-  std::vector<std::string> paths;
-  for (const std::string& root : roots) {
-    if (clean == root || absl::StartsWith(clean, root + "/")) return {{clean}};
-  }
-  if (absl::StartsWith(clean, "/sys/fs/cgroup/")) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "cgroup ", name, " is in no freezer hierarchy that is asked for (",
-        absl::StrCat("looked for: ", roots.front()),
-        roots.size() > 1 ? absl::StrCat(", ", roots.back()) : "", ")"));
-  }
-  for (const std::string& root : roots) {
-    paths.push_back(clean == "/" ? root : absl::StrCat(root, clean));
-  }
-  return paths;
-}
-
 }  // namespace
 
 absl::StatusOr<std::vector<pid_t>> Cgroup::Processes() {
@@ -282,6 +222,26 @@ absl::StatusOr<std::vector<pid_t>> Cgroup::SubtreeProcesses() {
     pids.insert(pids.end(), below->begin(), below->end());
   }
   return pids;
+}
+
+absl::Status CheckMayTouch(Cgroup& group) {
+  if (group.is_root()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "cgroup ", group.path(),
+        " is the root of its hierarchy, which is never touched; put the job "
+        "into a group of its own (mkdir ",
+        group.path(), "/job; echo PID > ", group.path(), "/job/", kProcsFile,
+        "); nothing was touched"));
+  }
+  CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> pids,
+                        group.SubtreeProcesses());
+  const pid_t self = ::getpid();
+  if (std::find(pids.begin(), pids.end(), self) != pids.end()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "cgroup ", group.path(), " holds ckpt itself (process ", self,
+        "); start ckpt from another group; nothing was touched"));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<HierarchyMounts> FindHierarchyMounts() {
@@ -349,79 +309,6 @@ absl::StatusOr<std::unique_ptr<Cgroup>> OpenCgroup(const std::string& path) {
   }
   return std::make_unique<KernelCgroup>(*std::move(fd), path, hierarchy,
                                         is_root);
-}
-
-absl::StatusOr<std::unique_ptr<Cgroup>> FindCgroup(const std::string& name,
-                                                   v1::Hierarchy hierarchy) {
-  CKPT_ASSIGN_OR_RETURN(const std::vector<std::string> paths,
-                        CandidatePaths(name, hierarchy));
-  std::string tried;
-  for (const std::string& path : paths) {
-    auto group = OpenCgroup(path);
-    if (!absl::IsNotFound(group.status())) return group;
-    absl::StrAppend(&tried, tried.empty() ? "" : ", ", path);
-  }
-  return absl::NotFoundError(absl::StrCat(
-      "cgroup '", name, "' does not exist (looked for ", tried, ")"));
-}
-
-absl::StatusOr<std::unique_ptr<Cgroup>> FindOrCreateCgroup(
-    const std::string& name, v1::Hierarchy hierarchy, bool& created) {
-  created = false;
-  auto group = FindCgroup(name, hierarchy);
-  if (!absl::IsNotFound(group.status())) return group;
-  CKPT_ASSIGN_OR_RETURN(const std::vector<std::string> paths,
-                        CandidatePaths(name, hierarchy));
-  // Parents too, as mkdir -p.
-  const std::string& path = paths.front();
-  for (size_t slash = path.find('/', 1);; slash = path.find('/', slash + 1)) {
-    const std::string part = path.substr(0, slash);
-    if (::mkdir(part.c_str(), 0755) != 0 && errno != EEXIST) {
-      return ErrnoToStatus(errno, "make cgroup", part);
-    }
-    if (slash == std::string::npos) break;
-  }
-  created = true;
-  return OpenCgroup(path);
-}
-
-absl::StatusOr<std::unique_ptr<Cgroup>> CgroupOf(pid_t pid,
-                                                 v1::Hierarchy hierarchy) {
-  CKPT_ASSIGN_OR_RETURN(const std::string text,
-                        ProcFs::Real().Read(pid, "cgroup"));
-  CKPT_ASSIGN_OR_RETURN(const HierarchyMounts mounts, FindHierarchyMounts());
-  for (const absl::string_view line :
-       absl::StrSplit(text, '\n', absl::SkipEmpty())) {
-    // "ID:CONTROLLERS:PATH"; v2 is "0::PATH" (cgroups(7)).
-    const std::vector<std::string> fields =
-        absl::StrSplit(line, absl::MaxSplits(':', 2));
-    if (fields.size() != 3) continue;
-    const bool is_v2 = fields[0] == "0";
-    bool is_freezer = false;
-    for (const absl::string_view name : absl::StrSplit(fields[1], ',')) {
-      is_freezer |= name == "freezer";
-    }
-    const std::string& root = is_v2 ? mounts.v2 : mounts.v1_freezer;
-    if (root.empty() ||
-        (hierarchy == v1::HIERARCHY_V2 ? !is_v2 : !is_freezer)) {
-      continue;
-    }
-    return OpenCgroup(fields[2] == "/" ? root : absl::StrCat(root, fields[2]));
-  }
-  return absl::NotFoundError(absl::StrCat(
-      "process ", pid, " is in no cgroup ", HierarchyName(hierarchy),
-      " freezer hierarchy that is mounted here"));
-}
-
-absl::StatusOr<std::string> PathInHierarchy(const Cgroup& group) {
-  CKPT_ASSIGN_OR_RETURN(const HierarchyMounts mounts, FindHierarchyMounts());
-  absl::string_view path = group.path();
-  const std::string& root =
-      group.hierarchy() == v1::HIERARCHY_V2 ? mounts.v2 : mounts.v1_freezer;
-  if (!absl::ConsumePrefix(&path, root)) {
-    return absl::InternalError(absl::StrCat(path, " is not below ", root));
-  }
-  return path.empty() ? "/" : std::string(path);
 }
 
 absl::Status RemoveCgroup(const std::string& path, absl::Duration limit) {

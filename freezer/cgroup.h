@@ -72,7 +72,7 @@ class Cgroup {
   // Moves a process, with all its threads, into this group.
   absl::Status AddProcess(pid_t pid);
   // The list of processes: written to by who wants to be in it, read by who
-  // wants to know.
+  // wants to know.  Read it once: v1 goes on giving what it gave first.
   absl::StatusOr<UniqueFd> OpenProcsForWrite();
   absl::StatusOr<UniqueFd> OpenProcsForRead();
   // Processes of this group and all groups below it.
@@ -83,16 +83,10 @@ class Cgroup {
 // no directory of a v1 freezer or a v2 hierarchy.
 absl::StatusOr<std::unique_ptr<Cgroup>> OpenCgroup(const std::string& path);
 
-// `name` is an absolute path below a cgroup mount, or a name (may hold slashes)
-// that is looked up in the v2 hierarchy, then in the v1 freezer hierarchy, or
-// only in the one that `hierarchy` says.  NotFound lists where it looked.
-absl::StatusOr<std::unique_ptr<Cgroup>> FindCgroup(const std::string& name,
-                                                   v1::Hierarchy hierarchy);
-
-// As FindCgroup, but makes the group where it does not exist (a name: in the
-// first hierarchy that is there).  `created` tells whether it was made.
-absl::StatusOr<std::unique_ptr<Cgroup>> FindOrCreateCgroup(
-    const std::string& name, v1::Hierarchy hierarchy, bool& created);
+// FailedPrecondition for what is never frozen, killed or dumped: the root
+// group, and a group that holds the calling process (itself or in a group
+// below).
+absl::Status CheckMayTouch(Cgroup& group);
 
 // Where the hierarchies are mounted; "" when they are not.
 struct HierarchyMounts {
@@ -100,13 +94,6 @@ struct HierarchyMounts {
   std::string v2;
 };
 absl::StatusOr<HierarchyMounts> FindHierarchyMounts();
-
-// The group that `pid` is in, in the given hierarchy.
-absl::StatusOr<std::unique_ptr<Cgroup>> CgroupOf(pid_t pid,
-                                                 v1::Hierarchy hierarchy);
-
-// The path of `group` below its hierarchy's mount point, e.g. "/jobs/a".
-absl::StatusOr<std::string> PathInHierarchy(const Cgroup& group);
 
 // Removes the directory of an empty group.  Waits for killed tasks to leave, up
 // to `limit`; Unavailable when some stay.

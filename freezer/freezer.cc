@@ -72,24 +72,6 @@ absl::StatusOr<v1::CgroupStatus> Freezer::GetStatus(bool with_tasks) {
   return status;
 }
 
-absl::Status Freezer::CheckMayFreeze() {
-  if (group_.is_root()) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "cgroup ", group_.path(),
-        " is the root of its hierarchy and is never frozen; put the job into a "
-        "group of its own"));
-  }
-  CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> pids,
-                        group_.SubtreeProcesses());
-  const pid_t self = ::getpid();
-  if (std::find(pids.begin(), pids.end(), self) != pids.end()) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "cgroup ", group_.path(), " holds ckpt itself (process ", self,
-        "), which would freeze too; start ckpt from another group"));
-  }
-  return absl::OkStatus();
-}
-
 absl::StatusOr<bool> Freezer::ThreadsAreStable(v1::FreezeReport& report) {
   CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> first, group_.Threads());
   CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> second, group_.Threads());
@@ -131,7 +113,7 @@ absl::Status Freezer::WaitFrozen(const FreezeOptions& options,
 }
 
 absl::StatusOr<v1::FreezeReport> Freezer::Freeze(const FreezeOptions& options) {
-  CKPT_RETURN_IF_ERROR(CheckMayFreeze());
+  CKPT_RETURN_IF_ERROR(CheckMayTouch(group_));
   v1::FreezeReport report;
   CKPT_ASSIGN_OR_RETURN(*report.mutable_before(), GetStatus(false));
   const absl::Time start = clock_.Now();

@@ -78,7 +78,6 @@ class Freezer {
   }
 
  private:
-  absl::Status CheckMayFreeze();
   // Waits for FROZEN, then lists threads until two lists agree.
   absl::Status WaitFrozen(const FreezeOptions& options,
                           v1::FreezeReport& report);

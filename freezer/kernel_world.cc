@@ -73,8 +73,13 @@ struct OrderMessage {
   char procs_path[PATH_MAX];  // of the child's group
 };
 
-void* SleepForEver(void*) {
+[[noreturn]] void SleepForEver() {
   for (;;) ::pause();
+}
+
+// In a wait that v1 leaves a thread in when it freezes it.
+void* RunThread(void*) {
+  for (;;) ::sleep(1000);
 }
 
 void StartThreads(int count) {
@@ -83,7 +88,7 @@ void StartThreads(int count) {
   ::pthread_attr_setstacksize(&small, 128 * 1024);
   for (int i = 0; i < count; ++i) {
     pthread_t thread;
-    if (::pthread_create(&thread, &small, &SleepForEver, nullptr) != 0) {
+    if (::pthread_create(&thread, &small, &RunThread, nullptr) != 0) {
       ::_exit(1);
     }
   }
@@ -123,7 +128,7 @@ pid_t ForkSleeper(const OrderMessage& message) {
     (void)!::write(ready[1], "r", 1);
     ::close(ready[0]);
     ::close(ready[1]);
-    SleepForEver(nullptr);
+    SleepForEver();
   }
   ::close(ready[1]);
   char byte;

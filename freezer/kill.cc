@@ -26,22 +26,6 @@ class RealSignaller : public Signaller {
   }
 };
 
-absl::Status CheckMayKill(Cgroup& group) {
-  if (group.is_root()) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "cgroup ", group.path(),
-        " is the root of its hierarchy; its tasks are never killed"));
-  }
-  CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> pids,
-                        group.SubtreeProcesses());
-  if (std::find(pids.begin(), pids.end(), ::getpid()) != pids.end()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("cgroup ", group.path(), " holds ckpt itself (process ",
-                     ::getpid(), "); start ckpt from another group"));
-  }
-  return absl::OkStatus();
-}
-
 absl::Status SignalAll(Cgroup& group, int signal, Signaller& signaller,
                        std::set<pid_t>& signalled) {
   CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> pids,
@@ -127,7 +111,7 @@ absl::StatusOr<v1::KillReport> KillGroup(Freezer& freezer, int signal,
                                          absl::Time deadline,
                                          Signaller& signaller) {
   Cgroup& group = freezer.group();
-  CKPT_RETURN_IF_ERROR(CheckMayKill(group));
+  CKPT_RETURN_IF_ERROR(CheckMayTouch(group));
   v1::KillReport report;
   report.set_cgroup(group.path());
   report.set_signal(signal);

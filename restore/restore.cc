@@ -25,6 +25,7 @@
 #include "freezer/cgroup.h"
 #include "freezer/freezer.h"
 #include "freezer/kill.h"
+#include "freezer/lookup.h"
 #include "restore/preflight.h"
 #include "store/criu_images.h"
 

@@ -31,7 +31,7 @@ std::string AddressOf(uint32_t family,
                       const google::protobuf::RepeatedField<uint32_t>& words,
                       uint32_t port) {
   char text[INET6_ADDRSTRLEN] = "";
-  if (family == AF_INET && words.size() >= 1) {
+  if (family == AF_INET && !words.empty()) {
     in_addr address{};
     std::memcpy(&address, words.data(), sizeof(address));
     ::inet_ntop(AF_INET, &address, text, sizeof(text));

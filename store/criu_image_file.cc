@@ -26,7 +26,7 @@ std::string WordBytes(uint32_t word) {
 }
 
 std::string HeadOf(CriuMagic magic) {
-  const std::string own = WordBytes(static_cast<uint32_t>(magic));
+  std::string own = WordBytes(static_cast<uint32_t>(magic));
   switch (magic) {
     case CriuMagic::kInventory:
       return own;

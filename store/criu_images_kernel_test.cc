@@ -82,6 +82,7 @@ std::string CriuProgram() {
 // Starts a program in a session of its own with /dev/null and, as 3, `fd`.
 pid_t Start(const std::vector<std::string>& words, int fd) {
   std::vector<char*> arguments;
+  arguments.reserve(words.size() + 1);
   for (const std::string& word : words) {
     arguments.push_back(const_cast<char*>(word.c_str()));
   }

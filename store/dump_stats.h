@@ -3,9 +3,10 @@
 //   CKPT_ASSIGN_OR_RETURN(const DumpStats stats, ReadDumpStats(dir_fd));
 //   CKPT_RETURN_IF_ERROR(DeleteDumpStats(dir_fd));
 //
-// CRIU writes them into the image's directory (file stats-dump) when the dump
-// is over, which is after the commit.  So they are no part of the image: a
-// manifest never lists the file, and Verify() tolerates it.
+// CRIU writes them (file stats-dump) when the dump is over, which is after the
+// commit, into the directory that it works in: the image's, unless it was given
+// another.  So they are no part of the image: a manifest never lists the file,
+// and Verify() overlooks it.
 #ifndef CKPT_STORE_DUMP_STATS_H_
 #define CKPT_STORE_DUMP_STATS_H_
 

@@ -127,7 +127,7 @@ absl::Status RemoveTree(int parent_fd, const std::string& name) {
   if (absl::IsNotFound(fd.status())) return absl::OkStatus();
   if (!fd.ok()) return fd.status();
   const absl::Status detached = DetachMounts(fd->get());
-  const absl::Status removed = RemoveOpened(*std::move(fd), parent_fd, name);
+  absl::Status removed = RemoveOpened(*std::move(fd), parent_fd, name);
   if (removed.ok() || detached.ok()) return removed;
   return AppendError(detached, "removing it", removed);  // the first is why
 }

@@ -47,8 +47,8 @@ class StoreCrashTest : public testing::TestWithParam<const char*> {
       const std::string fault =
           action.empty() ? "" : absl::StrCat(GetParam(), "=", action);
       // A child of a test without threads.
-      ::setenv("CKPT_FAULT", fault.c_str(),
-               1);  // NOLINT(concurrency-mt-unsafe)
+      // NOLINTNEXTLINE(concurrency-mt-unsafe)
+      ::setenv("CKPT_FAULT", fault.c_str(), 1);
       const absl::Status status = MakeImage(store_);
       ::_exit(status.ok()                     ? kOk
               : absl::IsAlreadyExists(status) ? kAlreadyExists

@@ -90,12 +90,12 @@ void WriteMemory(int dir_fd) {
   second.set_nr_pages(1);
   WriteCriuFile(dir_fd, "pagemap-100.img", CriuMagic::kPagemap,
                 {&head, &first, &second});
-  WriteFile(dir_fd, "pages-1.img", std::string(3 * 4096, 'p'));
+  WriteFile(dir_fd, "pages-1.img", std::string(size_t{3} * 4096, 'p'));
 
   head.set_pages_id(2);
   WriteCriuFile(dir_fd, "pagemap-shmem-77.img", CriuMagic::kPagemap,
                 {&head, &first});
-  WriteFile(dir_fd, "pages-2.img", std::string(2 * 4096, 's'));
+  WriteFile(dir_fd, "pages-2.img", std::string(size_t{2} * 4096, 's'));
 }
 
 void WriteTasks(int dir_fd) {

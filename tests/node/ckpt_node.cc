@@ -83,7 +83,7 @@ int Up(const std::string& count_text) {
   for (const int signal : {SIGTERM, SIGINT, SIGHUP}) {
     ::sigaddset(&endings, signal);
   }
-  ::sigprocmask(SIG_BLOCK, &endings, nullptr);
+  ::pthread_sigmask(SIG_BLOCK, &endings, nullptr);
   const auto network = NodeNetwork::Create(count);
   if (!network.ok()) return Report(network.status());
   std::printf("ready %d\n", ::getpid());

@@ -126,7 +126,7 @@ void AwaitGo(const SetUp& set_up, int go_fd) {
   AwaitGo(set_up, go_fd);
   sigset_t all;
   ::sigfillset(&all);
-  ::sigprocmask(SIG_SETMASK, &all, nullptr);
+  ::pthread_sigmask(SIG_SETMASK, &all, nullptr);
   ::prctl(PR_SET_NAME, absl::StrCat(kNodeCommPrefix, number).c_str());
   ::setsid();
   const std::string name = absl::StrCat("node", number);

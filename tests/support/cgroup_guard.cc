@@ -138,18 +138,20 @@ absl::Status EnsureCgroupGuard(const std::vector<std::string>& roots,
   if (pid < 0) return ErrnoToStatus(errno, "fork");
   if (pid == 0) Guard(self.get(), theirs.get(), roots, prefix);
 
-  // A forked child has the handlers already, and with them its parent's socket.
-  const bool handlers_set = guarded.owner != 0;
+  // A forked child has its parent's socket.
   if (guarded.socket >= 0) ::close(guarded.socket);
   guarded.owner = ::getpid();
   guarded.guard = pid;
   guarded.socket = mine.Release();
-  if (handlers_set) return absl::OkStatus();
   for (size_t i = 0; i < std::size(kEndings); ++i) {
     struct sigaction action = {};
+    ::sigaction(kEndings[i], nullptr, &action);
+    if (action.sa_handler == &CleanAndGoOn) continue;  // inherited
+    guarded.before[i] = action;
+    action = {};
     action.sa_handler = &CleanAndGoOn;
     action.sa_flags = SA_ONSTACK;
-    ::sigaction(kEndings[i], &action, &guarded.before[i]);
+    ::sigaction(kEndings[i], &action, nullptr);
   }
   return absl::OkStatus();
 }

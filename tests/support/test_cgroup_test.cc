@@ -137,12 +137,13 @@ pid_t FreezeATask(CgroupVersion version) {
   return pid;
 }
 
-Victim StartVictim(const std::vector<CgroupVersion>& versions) {
+Victim StartVictim(const std::vector<CgroupVersion>& versions, int signal) {
   int ends[2];
   if (::pipe(ends) != 0) return {-1, {}};
   const pid_t pid = ::fork();
   if (pid == 0) {
     ::close(ends[0]);
+    ::signal(signal, SIG_DFL);  // a sanitizer may have a handler of its own
     for (const CgroupVersion version : versions) {
       const pid_t frozen = FreezeATask(version);
       if (::write(ends[1], &frozen, sizeof frozen) != sizeof frozen) {
@@ -180,7 +181,7 @@ class CgroupGuardTest : public testing::TestWithParam<int> {
 };
 
 TEST_P(CgroupGuardTest, NothingIsLeftOfATestThatASignalEnds) {
-  const Victim victim = StartVictim(versions_);
+  const Victim victim = StartVictim(versions_, GetParam());
   ASSERT_EQ(victim.frozen.size(), versions_.size());
   const std::string prefix = TestCgroupPrefix(victim.pid);
   ASSERT_EQ(FindTestCgroups(prefix).size(), versions_.size());

@@ -47,6 +47,7 @@ TestDir::TestDir() : path_("/tmp/ckpt-test-XXXXXX") {
 
 TestDir::~TestDir() {
   UnmountBelow(path_);
+  // Safe without FTW_CHDIR.  NOLINTNEXTLINE(concurrency-mt-unsafe)
   if (::nftw(path_.c_str(), RemoveEntry, /*nopenfd=*/16,
              FTW_DEPTH | FTW_PHYS | FTW_MOUNT) != 0) {
     std::perror(path_.c_str());
@@ -54,7 +55,7 @@ TestDir::~TestDir() {
 }
 
 std::string TestDir::MakeDirectory(const std::string& name) const {
-  const std::string path = File(name);
+  std::string path = File(name);
   if (::mkdir(path.c_str(), 0755) != 0) Die("mkdir", path);
   return path;
 }

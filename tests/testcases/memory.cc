@@ -10,7 +10,7 @@
 namespace ckpt {
 namespace {
 
-constexpr uint64_t kSliceWords = 8 * 1024;  // 64 KiB, well below 1 ms
+constexpr uint64_t kSliceWords = uint64_t{8} << 10;  // 64 KiB, well below 1 ms
 
 uint64_t WordOf(uint64_t generation, uint64_t index) {
   return Mix(generation, index);

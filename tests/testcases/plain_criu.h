@@ -10,7 +10,6 @@
 #include <sys/types.h>
 
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -21,7 +20,7 @@ namespace ckpt {
 // Thread-compatible.
 class PlainCriu {
  public:
-  explicit PlainCriu(CriuNeeds needs) : needs_(std::move(needs)) {}
+  explicit PlainCriu(const CriuNeeds& needs) : needs_(needs) {}
 
   // $CKPT_CRIU, the one in /opt/ckpt, or "criu".
   static std::string Path();

@@ -1,8 +1,10 @@
 // A pseudo-terminal with both ends in the tree: the slave is the controlling
-// terminal of a child in a session of its own, which answers line by line.
+// terminal of a child in a session of its own, which echoes and answers line by
+// line.
 //
-// Without echo: CRIU gives a terminal its unread input back by writing it anew,
-// which a terminal with echo repeats to the master.
+// The child echoes, not the terminal: CRIU puts unread input back by writing it
+// to the master, where ECHO would show it a second time.  For the same reason
+// there is no output processing.
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <termios.h>
@@ -10,7 +12,6 @@
 
 #include <cerrno>
 #include <cstdint>
-#include <cstdio>
 #include <cstdlib>
 #include <string>
 
@@ -20,6 +21,7 @@
 namespace ckpt {
 namespace {
 
+constexpr tcflag_t kLocalFlags = ICANON | ISIG | IEXTEN;
 constexpr winsize kSize = {42, 117, 0, 0};
 
 std::string QuestionOf(uint64_t round) {
@@ -32,8 +34,8 @@ std::string AnswerOf(const std::string& question) {
   return "answer " + std::to_string(hash);
 }
 
-// Reads up to a newline; the line is without it and without the carriage return
-// that the terminal adds.
+// Reads up to a newline, which the line is without.  Byte by byte, so that
+// often half a line is in the terminal.
 std::string ReadLine(int fd) {
   std::string line;
   for (char c;;) {
@@ -41,7 +43,7 @@ std::string ReadLine(int fd) {
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) return "(end of file)";
     if (c == '\n') return line;
-    if (c != '\r') line += c;
+    line += c;
   }
 }
 
@@ -53,18 +55,47 @@ void WriteLine(Workload& workload, int fd, const std::string& line) {
   }
 }
 
-[[noreturn]] void Answer(Workload& workload, const std::string& slave) {
+void SetMode(Workload& workload, int fd) {
+  termios mode = {};
+  if (::tcgetattr(fd, &mode) != 0) workload.Die("tcgetattr");
+  mode.c_lflag = kLocalFlags;
+  mode.c_oflag = 0;
+  if (::tcsetattr(fd, TCSANOW, &mode) != 0) workload.Die("tcsetattr");
+}
+
+// `ready_fd` is closed when the terminal is the child's and set up.
+[[noreturn]] void Answer(Workload& workload, const std::string& slave,
+                         int ready_fd) {
   if (::setsid() < 0) workload.Die("setsid");
   const int fd = ::open(slave.c_str(), O_RDWR | O_CLOEXEC);
   if (fd < 0 || ::ioctl(fd, TIOCSCTTY, 0) != 0) workload.Die(slave.c_str());
+  SetMode(workload, fd);
+  ::close(ready_fd);
   for (;;) {
-    WriteLine(workload, fd, AnswerOf(ReadLine(fd)));
+    const std::string question = ReadLine(fd);
+    WriteLine(workload, fd, question);
+    WriteLine(workload, fd, AnswerOf(question));
     if (::tcgetpgrp(fd) != ::getpid() || ::tcgetsid(fd) != ::getpid()) {
       workload.Fail("the terminal is no longer the child's");
     }
     const int controlling = ::open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
     if (controlling < 0) workload.Fail("/dev/tty: errno %d", errno);
     ::close(controlling);
+  }
+}
+
+void CheckMode(Workload& workload, int fd) {
+  termios mode = {};
+  if (::tcgetattr(fd, &mode) != 0 || mode.c_lflag != kLocalFlags ||
+      mode.c_oflag != 0) {
+    workload.Fail("the terminal has the flags %x and %x", mode.c_lflag,
+                  mode.c_oflag);
+  }
+  winsize size = {};
+  if (::ioctl(fd, TIOCGWINSZ, &size) != 0 || size.ws_row != kSize.ws_row ||
+      size.ws_col != kSize.ws_col) {
+    workload.Fail("the terminal has %d rows and %d columns", size.ws_row,
+                  size.ws_col);
   }
 }
 
@@ -76,32 +107,30 @@ void Run(Workload& workload) {
       ::ioctl(master, TIOCSWINSZ, &kSize) != 0) {
     workload.Die("a pseudo-terminal");
   }
-  termios settings = {};
-  if (::tcgetattr(master, &settings) != 0) workload.Die("tcgetattr");
-  settings.c_lflag &= ~static_cast<tcflag_t>(ECHO);
-  if (::tcsetattr(master, TCSANOW, &settings) != 0) workload.Die("tcsetattr");
+  int ready[2];
+  if (::pipe2(ready, O_CLOEXEC) != 0) workload.Die("pipe2");
   ForkChild(workload, [&] {
     ::close(master);
-    Answer(workload, slave);
+    ::close(ready[0]);
+    Answer(workload, slave, ready[1]);
   });
+  ::close(ready[1]);
+  char none;
+  if (::read(ready[0], &none, 1) != 0) workload.Die("the child's set-up");
+  ::close(ready[0]);
   for (;;) {
     const uint64_t round = workload.beats();
     const std::string question = QuestionOf(round);
     WriteLine(workload, master, question);
+    const std::string echo = ReadLine(master);
+    if (echo != question) {
+      workload.Fail("round %lu was echoed as \"%s\"", round, echo.c_str());
+    }
     const std::string answer = ReadLine(master);
     if (answer != AnswerOf(question)) {
       workload.Fail("round %lu was answered \"%s\"", round, answer.c_str());
     }
-    winsize size = {};
-    if (::ioctl(master, TIOCGWINSZ, &size) != 0 ||
-        size.ws_row != kSize.ws_row || size.ws_col != kSize.ws_col) {
-      workload.Fail("the terminal has %d rows and %d columns", size.ws_row,
-                    size.ws_col);
-    }
-    if (::tcgetattr(master, &settings) != 0 ||
-        (settings.c_lflag & (ECHO | ICANON)) != ICANON) {
-      workload.Fail("the terminal's modes are %#x", settings.c_lflag);
-    }
+    CheckMode(workload, master);
     workload.Beat();
     Workload::Pause();
   }

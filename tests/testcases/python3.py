@@ -47,6 +47,7 @@ class Workload:
 
     def fail(self, text):
         if self._errors == 0:
+            time.sleep(0.2)  # see Fail() in workload.h
             os.pwrite(self._fd, text.encode()[:215], TEXT_OFFSET)
         self._errors += 1
         os.pwrite(self._fd, struct.pack("=Q", self._errors), ERRORS_OFFSET)

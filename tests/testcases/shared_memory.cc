@@ -15,7 +15,7 @@
 namespace ckpt {
 namespace {
 
-constexpr uint64_t kWords = 32 * 1024;  // 256 KiB each
+constexpr uint64_t kWords = uint64_t{32} << 10;  // 256 KiB each
 
 // A word knows its turn, so that a torn page can be told from a lost one.
 uint64_t WordOf(uint64_t turn, uint64_t index) {

@@ -28,6 +28,14 @@ constexpr int kSetUpFailed = 71;  // EX_OSERR
   ::_exit(kUsageError);
 }
 
+// A killed group does not die at once: whoever is left sees broken connections
+// for a moment, and must not report them.  The one who kills needs less than a
+// millisecond for all, unless he is preempted in between.
+void AwaitOwnEnd() {
+  constexpr timespec kLongEnough = {0, 200'000'000};
+  ::nanosleep(&kLongEnough, nullptr);
+}
+
 bool IsRegularFile(int fd) {
   struct stat info;
   return ::fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
@@ -98,9 +106,9 @@ void Workload::Beat() {
 void Workload::Fail(const char* format, ...) {
   static std::mutex& mutex = *new std::mutex;
   const std::lock_guard<std::mutex> lock(mutex);
-  uint64_t errors = 0;
-  (void)!::pread(fd_, &errors, sizeof errors, offsetof(StatusRecord, errors));
+  uint64_t errors = ErrorCount();
   if (errors == 0) {
+    AwaitOwnEnd();
     char text[sizeof(StatusRecord::error_text)] = {};
     va_list arguments;
     va_start(arguments, format);
@@ -110,6 +118,12 @@ void Workload::Fail(const char* format, ...) {
   }
   ++errors;
   (void)!::pwrite(fd_, &errors, sizeof errors, offsetof(StatusRecord, errors));
+}
+
+uint64_t Workload::ErrorCount() const {
+  uint64_t errors = 0;
+  (void)!::pread(fd_, &errors, sizeof errors, offsetof(StatusRecord, errors));
+  return errors;
 }
 
 void Workload::Die(const char* what) {

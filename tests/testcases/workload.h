@@ -74,7 +74,8 @@ class Workload {
   void Beat();
   uint64_t beats() const { return beats_; }
 
-  // A check failed.  The first text is kept.
+  // A check failed.  The first text is kept, and takes 200 ms to be written, so
+  // that what a killed workload sees of its own end is not reported.
   void Fail(const char* format, ...) __attribute__((format(printf, 2, 3)));
 
   // Reports what a system call that must not fail left in errno, and ends the
@@ -85,6 +86,8 @@ class Workload {
   static void Pause();
 
  private:
+  uint64_t ErrorCount() const;
+
   int argc_;
   char** argv_;
   std::string path_;

@@ -149,8 +149,11 @@ std::string WhyCannotRun(const WorkloadSpec& spec,
 }
 
 std::string RunfilesPath(const std::string& path) {
-  const char* const root = std::getenv("TEST_SRCDIR");
-  const char* const workspace = std::getenv("TEST_WORKSPACE");
+  // Nobody changes the environment of a test while it runs.
+  const char* const root =
+      std::getenv("TEST_SRCDIR");  // NOLINT(concurrency-mt-unsafe)
+  const char* const workspace =
+      std::getenv("TEST_WORKSPACE");  // NOLINT(concurrency-mt-unsafe)
   if (root != nullptr && workspace != nullptr) {
     return absl::StrCat(root, "/", workspace, "/", path);
   }
