@@ -51,7 +51,7 @@ TEST_F(WorkloadReaderTest, ReturnsTheRecord) {
 
 TEST_F(WorkloadReaderTest, FindsNoRecordBeforeTheWorkloadHasStarted) {
   EXPECT_EQ(ReadStatus(path_).status().code(), absl::StatusCode::kNotFound);
-  std::ofstream{path_};
+  const std::ofstream empty(path_);
   EXPECT_EQ(ReadStatus(path_).status().code(), absl::StatusCode::kNotFound);
 }
 
