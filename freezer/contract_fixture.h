@@ -5,6 +5,7 @@
 #include <memory>
 #include <ostream>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -43,6 +44,14 @@ class ContractTest : public testing::TestWithParam<WorldFactory> {
 
   FreezeOptions Within(absl::Duration limit) {
     return {.deadline = world().clock().Now() + limit};
+  }
+
+  // How many threads the processes have; at least one each.  A sanitizer adds
+  // some of its own to real ones.
+  int ThreadsOf(const std::vector<pid_t>& pids) {
+    size_t count = 0;
+    for (const pid_t pid : pids) count += world().proc().Threads(pid)->size();
+    return static_cast<int>(count);
   }
 
   // Freezes `group` as another user of it would have.

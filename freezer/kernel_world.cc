@@ -1,10 +1,12 @@
 // The contract suite's real worlds: this machine's v1 and v2 hierarchies, and
 // processes that do as they are told.
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -47,21 +49,17 @@ void Check(const absl::Status& status, const char* what) {
   if (!status.ok()) Die(absl::StrCat(what, ": ", status.ToString()));
 }
 
-// Counters that a process's signal handlers write and the test reads.
+// What a process has had of signals; the test reads it.
 struct Counters {
   std::atomic<int> counted;
   std::atomic<int> barriers;
 };
 static_assert(std::atomic<int>::is_always_lock_free);
-Counters* handler_counters = nullptr;
 
 // Real-time signals are queued, and the lower number comes first: when the
 // barrier has come, the counted ones before it have, too.
 int Counted() { return SIGRTMIN; }
 int Barrier() { return SIGRTMIN + 1; }
-
-void OnCounted(int) { ++handler_counters->counted; }
-void OnBarrier(int) { ++handler_counters->barriers; }
 
 // What the test tells a process to do, and the answer: the pid of the child.
 enum class Order : int { kForkSleeper, kForkZombie };
@@ -72,10 +70,6 @@ struct OrderMessage {
   Counters* counters;
   char procs_path[PATH_MAX];  // of the child's group
 };
-
-[[noreturn]] void SleepForEver() {
-  for (;;) ::pause();
-}
 
 // In a wait that v1 leaves a thread in when it freezes it.
 void* RunThread(void*) {
@@ -101,14 +95,47 @@ bool Join(const char* procs_path) {
   return joined;
 }
 
-// In every process of AddTask().
-void BecomeTask(const OrderMessage& message) {
+pid_t ForkZombie();
+pid_t ForkTask(const OrderMessage& message, int socket);
+
+void Obey(int socket) {
+  OrderMessage message;
+  const ssize_t got = ::recv(socket, &message, sizeof message, 0);
+  if (got < 0 && errno == EINTR) return;
+  if (got != sizeof message) ::_exit(0);
+  const pid_t pid = message.order == Order::kForkZombie ? ForkZombie()
+                                                        : ForkTask(message, -1);
+  (void)!::send(socket, &pid, sizeof pid, MSG_NOSIGNAL);
+}
+
+void CountSignal(int signals, Counters& counters) {
+  signalfd_siginfo info;
+  if (::read(signals, &info, sizeof info) != sizeof info) return;
+  ++(static_cast<int>(info.ssi_signo) == Counted() ? counters.counted
+                                                   : counters.barriers);
+}
+
+// A process of AddTask(): says by `ready` that it is there, then obeys orders
+// that come from `socket` (-1: none) and counts signals.  It reads them from a
+// descriptor: sanitizers put off the handlers of a process that waits.
+[[noreturn]] void RunTask(const OrderMessage& message, int socket, int ready) {
   ::prctl(PR_SET_NAME, "contract-task");
-  handler_counters = message.counters;
-  ::signal(Counted(), &OnCounted);
-  ::signal(Barrier(), &OnBarrier);
-  if (!Join(message.procs_path)) ::_exit(1);
+  sigset_t counted;
+  ::sigemptyset(&counted);
+  ::sigaddset(&counted, Counted());
+  ::sigaddset(&counted, Barrier());
+  ::sigprocmask(SIG_BLOCK, &counted, nullptr);
+  const int signals = ::signalfd(-1, &counted, SFD_CLOEXEC);
+  if (signals < 0 || !Join(message.procs_path)) ::_exit(1);
   StartThreads(message.threads - 1);
+  (void)!::write(ready, "r", 1);
+  ::close(ready);
+  pollfd events[] = {{signals, POLLIN, 0}, {socket, POLLIN, 0}};
+  for (;;) {
+    if (::poll(events, 2, -1) < 0) continue;
+    if (events[0].revents != 0) CountSignal(signals, *message.counters);
+    if (events[1].revents != 0) Obey(socket);
+  }
 }
 
 pid_t ForkZombie() {
@@ -119,35 +146,20 @@ pid_t ForkZombie() {
   return pid;
 }
 
-pid_t ForkSleeper(const OrderMessage& message) {
-  int ready[2];
-  if (::pipe2(ready, O_CLOEXEC) != 0) return -1;
+// A process of AddTask(), or -1; returns when it is ready.
+pid_t ForkTask(const OrderMessage& message, int socket) {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return -1;
   const pid_t pid = ::fork();
   if (pid == 0) {
-    BecomeTask(message);
-    (void)!::write(ready[1], "r", 1);
-    ::close(ready[0]);
-    ::close(ready[1]);
-    SleepForEver();
+    ::close(ends[0]);
+    RunTask(message, socket, ends[1]);
   }
-  ::close(ready[1]);
+  ::close(ends[1]);
   char byte;
-  const bool is_ready = ::read(ready[0], &byte, 1) == 1;
-  ::close(ready[0]);
+  const bool is_ready = ::read(ends[0], &byte, 1) == 1;
+  ::close(ends[0]);
   return is_ready ? pid : -1;
-}
-
-[[noreturn]] void ObeyOrders(int socket) {
-  for (;;) {
-    OrderMessage message;
-    const ssize_t got = ::recv(socket, &message, sizeof message, 0);
-    if (got < 0 && errno == EINTR) continue;
-    if (got != sizeof message) ::_exit(0);
-    const pid_t pid = message.order == Order::kForkZombie
-                          ? ForkZombie()
-                          : ForkSleeper(message);
-    (void)!::send(socket, &pid, sizeof pid, MSG_NOSIGNAL);
-  }
 }
 
 // Forks children that end at once, for ever.
@@ -358,17 +370,8 @@ class KernelWorld : public World {
     }
     UniqueFd mine(sockets[0]);
     const UniqueFd theirs(sockets[1]);
-    const pid_t pid = ::fork();
-    if (pid < 0) Die("fork");
-    if (pid == 0) {
-      mine.Reset();
-      BecomeTask(message);
-      const pid_t self = ::getpid();
-      (void)!::send(theirs.get(), &self, sizeof self, MSG_NOSIGNAL);
-      ObeyOrders(theirs.get());
-    }
-    const pid_t said = ReadAnswer(mine.get());
-    if (said != pid) Die("a task does not start");
+    const pid_t pid = ForkTask(message, theirs.get());
+    if (pid < 0) Die("a task does not start");
     tasks_[pid].socket = std::move(mine);
     return pid;
   }
