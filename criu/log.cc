@@ -45,7 +45,7 @@ constexpr Hint kHints[] = {
     {"Can't get rlimit", kPrecondition,
      "the job has another user id, and ckpt lacks CAP_SYS_RESOURCE: give ckpt "
      "that capability, or run the job in a user namespace"},
-    {"consider using --shell-job", kPrecondition,
+    {"--shell-job option", kPrecondition,
      "the job belongs to a shell's session or terminal: use --shell-job, or "
      "start it with setsid"},
     {"A session leader of", kPrecondition,

@@ -137,6 +137,8 @@ absl::StatusOr<v1::KillReport> KillGroup(Freezer& freezer, int signal,
           KillByFreezing(freezer, deadline, signaller, signalled));
     } else {
       CKPT_RETURN_IF_ERROR(killed);
+      // As on v1: a frozen empty group would refuse the next restore.
+      CKPT_RETURN_IF_ERROR(freezer.WriteRequest(false));
     }
   } else {
     CKPT_RETURN_IF_ERROR(CheckNoAncestorIsFrozen(freezer));

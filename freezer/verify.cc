@@ -26,6 +26,7 @@ constexpr size_t kNamed = 5;
 struct Members {
   std::vector<pid_t> tree;   // threads, sorted
   std::vector<pid_t> group;  // threads, sorted
+  std::vector<pid_t> below;  // processes of the groups below, sorted
 
   bool operator==(const Members&) const = default;
 };
@@ -46,6 +47,13 @@ absl::StatusOr<Members> ListMembers(Cgroup& group, ProcFs& proc, pid_t root) {
   std::sort(members.tree.begin(), members.tree.end());
   CKPT_ASSIGN_OR_RETURN(members.group, group.Threads());
   std::sort(members.group.begin(), members.group.end());
+  CKPT_ASSIGN_OR_RETURN(const auto children, group.Children());
+  for (const auto& child : children) {
+    const auto pids = child->SubtreeProcesses();
+    if (!pids.ok()) continue;  // removed meanwhile
+    members.below.insert(members.below.end(), pids->begin(), pids->end());
+  }
+  std::sort(members.below.begin(), members.below.end());
   return members;
 }
 
@@ -121,6 +129,10 @@ absl::Status CompareTreeWithGroup(Cgroup& group, ProcFs& proc, pid_t root,
   std::set_difference(members.group.begin(), members.group.end(),
                       members.tree.begin(), members.tree.end(),
                       std::back_inserter(outsiders));
+  // Tasks of the tree in a group below are strays already.
+  std::set_difference(members.below.begin(), members.below.end(),
+                      members.tree.begin(), members.tree.end(),
+                      std::back_inserter(outsiders));
   for (const pid_t tid : strays) {
     if (IsEnded(proc, tid)) continue;
     auto task = DescribeThread(proc, tid);
@@ -135,7 +147,9 @@ absl::Status CompareTreeWithGroup(Cgroup& group, ProcFs& proc, pid_t root,
     }
     if (IsEnded(proc, tid)) continue;
     auto task = DescribeThread(proc, tid);
-    if (task.ok()) *report.add_outsiders() = *std::move(task);
+    if (!task.ok()) continue;
+    task->set_cgroup(GroupOfTask(proc, tid, group.hierarchy()));
+    *report.add_outsiders() = *std::move(task);
   }
   report.set_threads(static_cast<int32_t>(members.group.size()));
   CKPT_RETURN_IF_ERROR(Judge(group, root, report));

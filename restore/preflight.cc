@@ -85,7 +85,7 @@ Conflict DescribeConflict(ProcFs& proc, const ThreadStat& stat, pid_t number) {
                          : "",
       CgroupsOf(proc, stat.tid),
       "; end it, or restore in a PID namespace of its own (unshare --pid "
-      "--fork --mount-proc)",
+      "--fork --mount-proc sh -c 'ckpt restore ...; exec sleep infinity')",
       kUntouched);
   return conflict;
 }

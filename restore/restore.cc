@@ -336,6 +336,12 @@ absl::Status RestoreOperation::Undo(absl::Status why) {
 }
 
 absl::StatusOr<v1::RestoreReport> RestoreOperation::Run() {
+  if (::getpid() == 1) {
+    return absl::FailedPreconditionError(
+        "ckpt is process 1 of its PID namespace, which ends with it, and the "
+        "job would too; let something stay as process 1 (sh -c 'ckpt restore "
+        "...; exec sleep infinity'); nothing was started");
+  }
   CKPT_RETURN_IF_ERROR(OpenImage());
   const std::string& path = image_->path();
   CKPT_ASSIGN_OR_RETURN(

@@ -36,7 +36,8 @@ struct RestoreEnvironment {
 //   NotFound            no such image
 //   DataLoss            the image is damaged (the file is named)
 //   FailedPrecondition  this node cannot restore it: a pid is taken, a file
-//                       differs, the group is not empty or is frozen, the CPU
+//                       differs, the group is not empty or is frozen, the CPU;
+//                       or ckpt is process 1, whose end would be the job's
 //   Unavailable         the group is in use, or did not freeze (--frozen)
 //   DeadlineExceeded, Cancelled, ResourceExhausted, Internal
 absl::StatusOr<v1::RestoreReport> Restore(
