@@ -33,7 +33,9 @@ TEST_F(KillTest, V2WritesTheKillFileAndSendsNoSignal) {
 
   ASSERT_TRUE(report.ok()) << report.status();
   EXPECT_EQ(report->processes(), 1);
-  EXPECT_EQ(kernel.writes(), std::vector<std::string>{"/job/cgroup.kill=1"});
+  EXPECT_EQ(
+      kernel.writes(),
+      (std::vector<std::string>{"/job/cgroup.kill=1", "/job/cgroup.freeze=0"}));
   EXPECT_EQ(kernel.SignalsReceived(pid, SIGKILL), 0);
 }
 

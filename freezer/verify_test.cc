@@ -73,7 +73,8 @@ TEST_F(VerifyTest, TaskThatEndsWhileItIsLookedAtIsNoStray) {
 TEST_F(VerifyTest, MessageSaysWhatToDo) {
   kernel_.AddProcess("/job", {.pid = 7'000'000, .comm = "intruder"});
   const absl::Status status = Compare();
-  EXPECT_TRUE(absl::StrContains(status.message(), "7000000 (intruder)"))
+  EXPECT_TRUE(
+      absl::StrContains(status.message(), "7000000 (intruder, in /job)"))
       << status;
   EXPECT_TRUE(absl::StrContains(status.message(), "move them out of it"))
       << status;

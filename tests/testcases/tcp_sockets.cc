@@ -27,7 +27,13 @@ void Run(Workload& workload) {
   ForkChild(workload, [&] {
     ::close(listener);
     const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || ::connect(fd, generic, size) != 0) workload.Die("connect");
+    // On both sides: CRIU may fail to restore data that Nagle's algorithm held
+    // back, since the other end is not there yet ("Connection reset by peer").
+    const int on = 1;
+    if (fd < 0 || ::connect(fd, generic, size) != 0 ||
+        ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0) {
+      workload.Die("connect");
+    }
     AnswerSequence(workload, fd, fd, 1);
   });
   const int fd = ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
