@@ -25,8 +25,8 @@ class VerifyContractTest : public ContractTest {
 
 TEST_P(VerifyContractTest, TreeThatIsAloneInAFrozenGroupPasses) {
   Cgroup& group = world().NewGroup();
-  const pid_t root = world().AddTask(group, 0, /*threads=*/3);
-  const pid_t child = world().AddTask(group, root, /*threads=*/2);
+  const pid_t root = world().AddTask(group);
+  const pid_t child = world().AddTask(group, root, /*threads=*/3);
   FreezeBefore(group);
 
   const absl::Status status = Verify(group, root);

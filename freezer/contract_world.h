@@ -41,7 +41,8 @@ class World {
   virtual void RemoveGroup(const Cgroup& group) = 0;
 
   // A process in `group` that sleeps; a child of `parent`, which must be such a
-  // process itself, or of nobody in the group.
+  // process itself, or of nobody in the group.  A parent with threads has no
+  // children with threads: ThreadSanitizer ends those.
   virtual pid_t AddTask(Cgroup& group, pid_t parent = 0, int threads = 1) = 0;
   // A child of `parent` that has ended and is not reaped.
   virtual pid_t AddZombie(pid_t parent) = 0;
