@@ -127,6 +127,21 @@ TEST_P(BlockedContractTest, GroupIsFreezingUntilTheTaskFreezes) {
   ExpectState(inner, v1::FREEZER_STATE_FREEZING, /*self_freezing=*/false);
 }
 
+// Linux 6.18 calls a v2 group frozen as soon as all groups below it are.
+TEST_P(BlockedContractTest, FrozenGroupsBelowDoNotHideTheBlocker) {
+  Cgroup& group = world().NewGroup();
+  world().NewGroup(&group);
+  const pid_t blocker = world().AddBlockedTask(group);
+  Freezer freezer = FreezerOf(group);
+
+  const auto result = freezer.Freeze(Within(kBrief));
+
+  EXPECT_EQ(result.status().code(), absl::StatusCode::kUnavailable);
+  const v1::FreezeReport report = ReportOf(result.status());
+  ASSERT_EQ(report.blockers_size(), 1) << result.status();
+  EXPECT_EQ(report.blockers(0).tid(), blocker);
+}
+
 TEST_P(BlockedContractTest, CancellationEndsTheWaitAndThawsTheGroup) {
   Cgroup& group = world().NewGroup();
   world().AddBlockedTask(group);

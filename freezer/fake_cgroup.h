@@ -14,6 +14,7 @@
 //    and does not die of SIGKILL before it is thawed.
 //  - v2: cgroup.freeze is the request, cgroup.events the result, cgroup.kill
 //    kills the subtree; a frozen task sleeps in get_signal, and can be killed.
+//    A group counts as frozen as soon as all groups below it, if any, are.
 //  - Both: an ancestor's request freezes, too; an empty group freezes; every
 //    call on a removed group is NotFound; the lock is a real flock().
 //
@@ -141,6 +142,8 @@ class FakeKernel : public Signaller {
   bool IsAsked(const Group& group) const;
   static bool IsWithin(const Group* group, const Group& ancestor);
   bool AllFrozen(const Group& group) const;  // and all below it
+  // There are groups below it, and all are frozen.
+  bool AllBelowFrozen(const Group& group) const;
   bool CanFreeze(const Task& task) const;
   // When the next task freezes by itself.
   absl::Time NextChange() const;

@@ -112,6 +112,16 @@ bool FakeKernel::AllFrozen(const Group& group) const {
   });
 }
 
+bool FakeKernel::AllBelowFrozen(const Group& group) const {
+  bool any = false;
+  for (const auto& each : groups_) {
+    if (each->parent != &group || each->removed) continue;
+    if (!AllFrozen(*each) && !AllBelowFrozen(*each)) return false;
+    any = true;
+  }
+  return any;
+}
+
 bool FakeKernel::CanFreeze(const Task& task) const {
   const FakeFreeze& rule = task.rule;
   return !rule.never && task.forks_left == 0 &&
@@ -215,7 +225,8 @@ absl::StatusOr<std::string> FakeKernel::Read(Group& group,
   if (is_v1 && file == kV1StateFile) {
     text = ReadV1State(group);
   } else if (!is_v1 && file == kV2EventsFile) {
-    const bool frozen = IsAsked(group) && AllFrozen(group);
+    const bool frozen =
+        IsAsked(group) && (AllFrozen(group) || AllBelowFrozen(group));
     const bool populated = std::any_of(
         tasks_.begin(), tasks_.end(),
         [&](const auto& entry) { return IsWithin(entry.second.group, group); });

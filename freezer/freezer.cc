@@ -15,10 +15,29 @@ namespace {
 
 // How long the way back after a failure may take.
 constexpr absl::Duration kWayBackLimit = absl::Seconds(5);
+// Between two looks at a group that says FROZEN before its tasks are: no event
+// tells of them.
+constexpr absl::Duration kDoubtfulPause = absl::Milliseconds(1);
 
 absl::Status VanishedGroup(const std::string& path) {
   return absl::AbortedError(absl::StrCat(
       "cgroup ", path, " was removed while it was being frozen or thawed"));
+}
+
+// Linux (6.18) calls a v2 group that has groups below it frozen as soon as all
+// of those are, whatever its own tasks do: cgroup_propagate_frozen() does not
+// count them.  So they are looked at one by one.
+absl::StatusOr<bool> OwnTasksAreFrozen(Cgroup& group, ProcFs& proc) {
+  if (group.hierarchy() != v1::HIERARCHY_V2) return true;
+  CKPT_ASSIGN_OR_RETURN(const auto children, group.Children());
+  if (children.empty()) return true;
+  if (!FindBlockers(group, proc).empty()) return false;
+  for (const auto& child : children) {
+    const auto frozen = OwnTasksAreFrozen(*child, proc);
+    if (absl::IsNotFound(frozen.status())) continue;  // removed meanwhile
+    if (!frozen.ok() || !*frozen) return frozen;
+  }
+  return true;
 }
 
 std::string StateWord(v1::FreezerState state) {
@@ -78,15 +97,20 @@ absl::StatusOr<bool> Freezer::ThreadsAreStable(v1::FreezeReport& report) {
   report.set_threads(static_cast<int32_t>(second.size()));
   // Reading the state last: a task that joined in between made it FREEZING.
   CKPT_ASSIGN_OR_RETURN(const FreezerFiles files, backend_->Read());
-  return first == second && files.effective == v1::FREEZER_STATE_FROZEN;
+  if (first != second || files.effective != v1::FREEZER_STATE_FROZEN) {
+    return false;
+  }
+  return OwnTasksAreFrozen(group_, proc_);
 }
 
-absl::Status Freezer::WaitForStep(int attempt, const FreezeOptions& options,
+absl::Status Freezer::WaitForStep(int attempt, absl::Duration limit,
+                                  const FreezeOptions& options,
                                   v1::FreezeReport& report) {
-  const absl::Duration left = options.deadline - clock_.Now();
+  absl::Duration left = options.deadline - clock_.Now();
   if (left <= absl::ZeroDuration()) {
     return absl::UnavailableError("deadline passed");
   }
+  left = std::min(left, limit);
   bool rewritten = false;
   CKPT_RETURN_IF_ERROR(backend_->WaitForProgress(
       attempt, /*freezing=*/true, left, clock_, options.cancel, rewritten));
@@ -104,11 +128,13 @@ absl::Status Freezer::WaitFrozen(const FreezeOptions& options,
           absl::StrCat("the freeze of cgroup ", group_.path(),
                        " was cancelled: somebody thawed it meanwhile"));
     }
+    absl::Duration limit = absl::InfiniteDuration();
     if (files.effective == v1::FREEZER_STATE_FROZEN) {
       CKPT_ASSIGN_OR_RETURN(const bool stable, ThreadsAreStable(report));
       if (stable) return absl::OkStatus();
+      limit = kDoubtfulPause;
     }
-    CKPT_RETURN_IF_ERROR(WaitForStep(attempt, options, report));
+    CKPT_RETURN_IF_ERROR(WaitForStep(attempt, limit, options, report));
   }
 }
 

@@ -5,8 +5,9 @@
 //   CKPT_ASSIGN_OR_RETURN(v1::FreezeReport report,
 //                         freezer.Freeze({.deadline = clock.Now() + timeout}));
 //
-// A freeze is reported only when the kernel says FROZEN and two listings of the
-// group's threads before and after it agree.  When it cannot be had by the
+// A freeze is reported only when the kernel says FROZEN, two listings of the
+// group's threads before and after it agree, and, where the kernel is known to
+// say so too early, each thread looks frozen.  When it cannot be had by the
 // deadline, the blocking threads are named in the error (payload kReportUrl,
 // a serialized v1::FreezeReport) and the group is given back as it was.
 //
@@ -81,7 +82,8 @@ class Freezer {
   // Waits for FROZEN, then lists threads until two lists agree.
   absl::Status WaitFrozen(const FreezeOptions& options,
                           v1::FreezeReport& report);
-  absl::Status WaitForStep(int attempt, const FreezeOptions& options,
+  absl::Status WaitForStep(int attempt, absl::Duration limit,
+                           const FreezeOptions& options,
                            v1::FreezeReport& report);
   absl::StatusOr<bool> ThreadsAreStable(v1::FreezeReport& report);
   // The error of a freeze that failed with `why`: evidence, then the way back.
