@@ -261,28 +261,26 @@ absl::Status FakeKernel::Write(Group& group, const std::string& file,
                                absl::string_view data) {
   Update();
   writes_.push_back(absl::StrCat(group.path, "/", file, "=", data));
-  const auto invalid = absl::InvalidArgumentError(
+  auto invalid = absl::InvalidArgumentError(
       absl::StrCat("write '", data, "' to ", file, ": Invalid argument"));
+  const bool is_v1 = hierarchy_ == v1::HIERARCHY_V1;
+  const bool has_freezer = group.parent != nullptr;  // the root has none
   absl::Status status;
   if (file == kProcsFile) {
     pid_t pid;
     if (!absl::SimpleAtoi(data, &pid)) return invalid;
     status = Move(pid == 0 ? ::getpid() : pid, group);
-  } else if (hierarchy_ == v1::HIERARCHY_V1 && file == kV1TasksFile) {
+  } else if (is_v1 && file == kV1TasksFile) {
     pid_t tid;
     if (!absl::SimpleAtoi(data, &tid) || tasks_.count(tid) == 0) return invalid;
     MoveThread(tasks_.at(tid), group);
-  } else if (group.parent == nullptr) {
-    status = absl::NotFoundError(
-        absl::StrCat("open ", file, ": No such file or directory"));
-  } else if (hierarchy_ == v1::HIERARCHY_V1 && file == kV1StateFile) {
+  } else if (has_freezer && is_v1 && file == kV1StateFile) {
     if (data != kV1Frozen && data != kV1Thawed) return invalid;
     status = RequestFreeze(group, data == kV1Frozen);
-  } else if (hierarchy_ == v1::HIERARCHY_V2 && file == kV2FreezeFile) {
+  } else if (has_freezer && !is_v1 && file == kV2FreezeFile) {
     if (data != kV2Freeze && data != kV2Thaw) return invalid;
     status = RequestFreeze(group, data == kV2Freeze);
-  } else if (hierarchy_ == v1::HIERARCHY_V2 && file == kV2KillFile &&
-             has_kill_file_) {
+  } else if (has_freezer && has_kill_file_ && !is_v1 && file == kV2KillFile) {
     if (data != "1") return invalid;
     for (auto& [tid, task] : tasks_) {
       if (IsWithin(task.group, group)) task.killed = true;

@@ -33,7 +33,7 @@ absl::StatusOr<bool> OwnTasksAreFrozen(Cgroup& group, ProcFs& proc) {
   if (children.empty()) return true;
   if (!FindBlockers(group, proc).empty()) return false;
   for (const auto& child : children) {
-    const auto frozen = OwnTasksAreFrozen(*child, proc);
+    auto frozen = OwnTasksAreFrozen(*child, proc);
     if (absl::IsNotFound(frozen.status())) continue;  // removed meanwhile
     if (!frozen.ok() || !*frozen) return frozen;
   }

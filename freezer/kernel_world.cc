@@ -73,13 +73,13 @@ struct OrderMessage {
 
 // In a wait that v1 leaves a thread in when it freezes it.
 void* RunThread(void*) {
-  for (;;) ::sleep(1000);
+  for (;;) Clock::Real().Sleep(absl::Hours(1));
 }
 
 void StartThreads(int count) {
   pthread_attr_t small;
   ::pthread_attr_init(&small);
-  ::pthread_attr_setstacksize(&small, 128 * 1024);
+  ::pthread_attr_setstacksize(&small, size_t{128} * 1024);
   for (int i = 0; i < count; ++i) {
     pthread_t thread;
     if (::pthread_create(&thread, &small, &RunThread, nullptr) != 0) {
@@ -124,7 +124,7 @@ void CountSignal(int signals, Counters& counters) {
   ::sigemptyset(&counted);
   ::sigaddset(&counted, Counted());
   ::sigaddset(&counted, Barrier());
-  ::sigprocmask(SIG_BLOCK, &counted, nullptr);
+  ::pthread_sigmask(SIG_BLOCK, &counted, nullptr);
   const int signals = ::signalfd(-1, &counted, SFD_CLOEXEC);
   if (signals < 0 || !Join(message.procs_path)) ::_exit(1);
   StartThreads(message.threads - 1);

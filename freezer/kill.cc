@@ -32,7 +32,7 @@ absl::Status SignalAll(Cgroup& group, int signal, Signaller& signaller,
                         group.SubtreeProcesses());
   for (const pid_t pid : pids) {
     if (pid <= 0) continue;  // of another PID namespace
-    const absl::Status sent = signaller.Send(pid, signal);
+    absl::Status sent = signaller.Send(pid, signal);
     if (sent.ok()) {
       signalled.insert(pid);
     } else if (!absl::IsNotFound(sent)) {

@@ -189,6 +189,7 @@ absl::StatusOr<pid_t> FindTreeRoot(Cgroup& group, ProcFs& proc) {
   }
   if (roots.size() > 1) {
     std::vector<std::string> names;
+    names.reserve(roots.size());
     for (const pid_t pid : roots) names.push_back(DescribeTask(proc, pid));
     return absl::FailedPreconditionError(absl::StrCat(
         "cgroup ", group.path(), " holds ", roots.size(),
