@@ -33,6 +33,11 @@ absl::StatusOr<bool> OwnTasksAreFrozen(Cgroup& group, ProcFs& proc) {
   if (children.empty()) return true;
   if (!FindBlockers(group, proc).empty()) return false;
   for (const auto& child : children) {
+    // Nor does it wait for them, if the group's own tasks freeze first.
+    const auto files = MakeBackend(*child)->Read();
+    if (absl::IsNotFound(files.status())) continue;  // removed meanwhile
+    CKPT_RETURN_IF_ERROR(files.status());
+    if (files->effective != v1::FREEZER_STATE_FROZEN) return false;
     auto frozen = OwnTasksAreFrozen(*child, proc);
     if (absl::IsNotFound(frozen.status())) continue;  // removed meanwhile
     if (!frozen.ok() || !*frozen) return frozen;
@@ -80,8 +85,9 @@ absl::StatusOr<v1::CgroupStatus> Freezer::GetStatus(bool with_tasks) {
     // v2: an ancestor asks, and the tasks are on their way.
     status.set_state(v1::FREEZER_STATE_FREEZING);
   }
-  status.set_lock_holder_pid(group_.LockHolder());
   if (with_tasks) {
+    // Not otherwise: the kernel takes some 10 ms to make /proc/locks.
+    status.set_lock_holder_pid(group_.LockHolder());
     CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> threads, group_.Threads());
     for (const pid_t tid : threads) {
       auto info = DescribeThread(proc_, tid);

@@ -46,7 +46,8 @@ class Freezer {
   Cgroup& group() { return group_; }
   Clock& clock() { return clock_; }
 
-  // The group's state; with `with_tasks` also every thread of it.
+  // The group's state; with `with_tasks` also every thread of it, and who holds
+  // its lock.
   // NotFound when the group is gone.
   absl::StatusOr<v1::CgroupStatus> GetStatus(bool with_tasks);
 

@@ -132,7 +132,7 @@ TEST_P(FreezerTest, MessageOfAFailedFreezeSaysWhoWhereAndWhatNow) {
 
 TEST_P(FreezerTest, LockHolderIsInTheStatus) {
   kernel_.HoldLock("/job", 7'000'000);
-  EXPECT_EQ(freezer_.GetStatus(/*with_tasks=*/false)->lock_holder_pid(),
+  EXPECT_EQ(freezer_.GetStatus(/*with_tasks=*/true)->lock_holder_pid(),
             7'000'000);
 }
 
