@@ -42,36 +42,50 @@ def _version_stamps(rctx):
         for package, version in installed.items()
     ]
 
-def _link_flags(rctx):
-    """-l flags.  'absl_*' stands for every shared library of that prefix."""
+def _library_names(rctx, suffix):
+    """The libraries' names; 'absl_*' stands for every library of that prefix."""
     names = []
     for library in rctx.attr.link:
         if library.endswith("*"):
             prefix = "lib" + library[:-1]
             names += sorted([
-                entry.basename[len("lib"):-len(".so")]
+                entry.basename[len("lib"):-len(suffix)]
                 for entry in rctx.path(rctx.attr.libdir).readdir()
-                if entry.basename.startswith(prefix) and entry.basename.endswith(".so")
+                if entry.basename.startswith(prefix) and entry.basename.endswith(suffix)
             ])
         else:
             names.append(library)
+    return names
 
+def _shared_link_flags(rctx):
     # --as-needed: a program is linked to what it uses of them.  (Bazel's own
     # default for Linux is --no-as-needed.)
-    return ["-Wl,--push-state,--as-needed"] + ["-l" + name for name in names] + ["-Wl,--pop-state"]
+    return (["-Wl,--push-state,--as-needed"] +
+            ["-l" + name for name in _library_names(rctx, ".so")] +
+            ["-Wl,--pop-state"])
+
+def _static_link_flags(rctx):
+    # A group: the archives of one package use each other both ways.
+    return (["-Wl,--start-group"] +
+            ["-l:lib%s.a" % name for name in _library_names(rctx, ".a") + rctx.attr.static_link] +
+            ["-Wl,--end-group"])
 
 def _system_library_impl(rctx):
     builds = {"": _HEADER + """
 cc_library(
     name = "system_link",
     defines = {defines},
-    linkopts = {linkopts},
+    linkopts = select({{
+        "@//tools/build_defs:static_link": {static_linkopts},
+        "//conditions:default": {shared_linkopts},
+    }}),
     deps = {deps},
 )
 """.format(
         defines = repr(_version_stamps(rctx)),
         deps = repr(rctx.attr.deps),
-        linkopts = repr(_link_flags(rctx)),
+        shared_linkopts = repr(_shared_link_flags(rctx)),
+        static_linkopts = repr(_static_link_flags(rctx)),
     )}
     for label in rctx.attr.libraries:
         package, name = _split(label)
@@ -98,6 +112,7 @@ _system_library = repository_rule(
         "libdir": attr.string(default = "/usr/lib/x86_64-linux-gnu"),
         "libraries": attr.string_list(doc = "labels of cc_library targets in this repository"),
         "link": attr.string_list(mandatory = True, doc = "libraries without 'lib' and '.so'"),
+        "static_link": attr.string_list(doc = "what those need besides, linked statically"),
         "programs": attr.string_dict(doc = "label in this repository -> absolute path of a program"),
     },
     doc = "Looked at anew whenever the Bazel server starts (local = True).",
@@ -159,6 +174,7 @@ def system_dependencies():
         ],
         link = ["protobuf"],
         libraries = [":protobuf"],
+        static_link = ["z"],
         programs = {":protoc": "/usr/bin/protoc"},
     )
     _system_library(
@@ -174,9 +190,17 @@ def system_dependencies():
         ],
         libraries = [":grpc++"],
         programs = {"src/compiler:grpc_cpp_plugin": "/usr/bin/grpc_cpp_plugin"},
+        static_link = [
+            "address_sorting",
+            "cares",
+            "re2",
+            "upb",
+            "z",
+        ],
         deps = [
             "@com_google_absl//:system_link",  # gRPC's headers use it
             "@com_google_protobuf//:protobuf",
+            "@openssl//:ssl",
         ],
     )
     _system_library(
