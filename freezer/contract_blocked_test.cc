@@ -1,5 +1,7 @@
 // What every freezer does when a freeze cannot be had: evidence, the way back,
 // cancellation, somebody else's thaw.
+#include <signal.h>
+
 #include <string>
 #include <utility>
 
@@ -179,6 +181,122 @@ TEST_P(BlockedContractTest, ScopeIsNotEnteredAndLeavesNothing) {
   EXPECT_EQ(scope.status().code(), absl::StatusCode::kUnavailable);
   ExpectThawed(group);
 }
+
+// --- Left FREEZING, and the three ends of that ------------------------------
+
+class KeptFreezeContractTest : public BlockedContractTest {
+ protected:
+  void SetUp() override {
+    BlockedContractTest::SetUp();
+    if (IsSkipped()) return;
+    group_ = &world().NewGroup();
+    other_ = world().AddTask(*group_);
+    blocker_ = world().AddBlockedTask(*group_);
+    FreezeOptions options = Within(kBrief);
+    options.on_busy = v1::ON_BUSY_KEEP;
+    kept_ = FreezerOf(*group_).Freeze(options).status();
+  }
+
+  // Looks, and writes nothing.
+  void ExpectToBecomeFrozen() {
+    const absl::Time deadline = world().clock().Now() + kPlenty;
+    while (StatusOf(*group_).state() != v1::FREEZER_STATE_FROZEN &&
+           world().clock().Now() < deadline) {
+      ASSERT_TRUE(group_->WaitForChange(absl::Milliseconds(1), nullptr).ok());
+    }
+    ExpectFrozen(*group_);
+  }
+
+  Cgroup* group_ = nullptr;
+  pid_t other_ = 0;
+  pid_t blocker_ = 0;
+  absl::Status kept_;
+};
+
+TEST_P(KeptFreezeContractTest, IsUnavailableWithTheBlockersAndTheWaysOut) {
+  EXPECT_EQ(kept_.code(), absl::StatusCode::kUnavailable) << kept_;
+  ExpectState(*group_, v1::FREEZER_STATE_FREEZING, /*self_freezing=*/true);
+  const v1::FreezeReport report = ReportOf(kept_);
+  EXPECT_EQ(report.before().state(), v1::FREEZER_STATE_THAWED);
+  EXPECT_EQ(report.after().state(), v1::FREEZER_STATE_FREEZING);
+  EXPECT_TRUE(report.after().self_freezing());
+  ASSERT_EQ(report.blockers_size(), 1) << kept_;
+  EXPECT_EQ(report.blockers(0).tid(), blocker_);
+  for (const char* part :
+       {"EBUSY", "left FREEZING", "ckpt freeze", "ckpt thaw"}) {
+    EXPECT_TRUE(absl::StrContains(kept_.message(), part)) << part << kept_;
+  }
+}
+
+TEST_P(KeptFreezeContractTest, RetryIsBusyAgainAndThenSucceeds) {
+  FreezeOptions options = Within(kBrief);
+  options.on_busy = v1::ON_BUSY_KEEP;
+  EXPECT_EQ(FreezerOf(*group_).Freeze(options).status().code(),
+            absl::StatusCode::kUnavailable);
+  world().Unblock(blocker_);
+
+  const auto report = FreezerOf(*group_).Freeze(Within(kPlenty));
+
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(report->threads(), ThreadsOf({blocker_, other_}));
+  ExpectFrozen(*group_);
+}
+
+TEST_P(KeptFreezeContractTest, ThawCancelsIt) {
+  const auto report = FreezerOf(*group_).Thaw(Within(kPlenty));
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(report->before().state(), v1::FREEZER_STATE_FREEZING);
+  ExpectThawed(*group_);
+}
+
+// v2 lets it die; v1 freezes it on its way out, and it dies when thawed.
+TEST_P(KeptFreezeContractTest, BecomesFrozenWhenTheBlockerIsKilled) {
+  ASSERT_TRUE(world().signaller().Send(blocker_, SIGKILL).ok());
+  ExpectToBecomeFrozen();
+  ASSERT_TRUE(FreezerOf(*group_).Thaw(Within(kPlenty)).ok());
+  world().KillTask(blocker_);
+  EXPECT_EQ(*group_->Processes(), std::vector<pid_t>{other_});
+}
+
+TEST_P(KeptFreezeContractTest, BecomesFrozenWhenTheBlockerMovesOut) {
+  ASSERT_TRUE(world().NewGroup().AddProcess(blocker_).ok());
+  ExpectToBecomeFrozen();
+}
+
+TEST_P(KeptFreezeContractTest, BecomesFrozenWhenTheBlockerIsUnblocked) {
+  world().Unblock(blocker_);
+  ExpectToBecomeFrozen();
+}
+
+TEST_P(KeptFreezeContractTest, CancellationOfARetryGivesTheRequestBack) {
+  Cancellation cancel;
+  cancel.Cancel();
+  FreezeOptions options = Within(kPlenty);
+  options.cancel = &cancel;
+
+  const auto result = FreezerOf(*group_).Freeze(options);
+
+  EXPECT_EQ(result.status().code(), absl::StatusCode::kCancelled);
+  ExpectState(*group_, v1::FREEZER_STATE_FREEZING, /*self_freezing=*/true);
+}
+
+TEST_P(BlockedContractTest, CancellationIsNoReasonToKeepTheRequest) {
+  Cgroup& group = world().NewGroup();
+  world().AddBlockedTask(group);
+  Cancellation cancel;
+  cancel.Cancel();
+  FreezeOptions options = Within(kPlenty);
+  options.cancel = &cancel;
+  options.on_busy = v1::ON_BUSY_KEEP;
+
+  const auto result = FreezerOf(group).Freeze(options);
+
+  EXPECT_EQ(result.status().code(), absl::StatusCode::kCancelled);
+  ExpectThawed(group);
+}
+
+INSTANTIATE_TEST_SUITE_P(Worlds, KeptFreezeContractTest,
+                         testing::ValuesIn(BlockedWorlds()), WorldName);
 
 INSTANTIATE_TEST_SUITE_P(Worlds, BlockedContractTest,
                          testing::ValuesIn(BlockedWorlds()), WorldName);

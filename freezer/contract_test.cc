@@ -130,6 +130,40 @@ TEST_P(FreezeContractTest, ForkStormFreezesAndStaysFrozen) {
   ExpectFrozen(group);
 }
 
+TEST_P(FreezeContractTest, StateThatIsAskedForByNameIsReached) {
+  Cgroup& group = world().NewGroup();
+  world().AddTask(group);
+  Freezer freezer = FreezerOf(group);
+
+  const auto frozen =
+      freezer.SetState(v1::FREEZER_STATE_FROZEN, Within(kPlenty));
+  ASSERT_TRUE(frozen.ok()) << frozen.status();
+  EXPECT_EQ(frozen->after().state(), v1::FREEZER_STATE_FROZEN);
+  ExpectFrozen(group);
+
+  const auto thawed =
+      freezer.SetState(v1::FREEZER_STATE_THAWED, Within(kPlenty));
+  ASSERT_TRUE(thawed.ok()) << thawed.status();
+  EXPECT_EQ(thawed->after().state(), v1::FREEZER_STATE_THAWED);
+  ExpectThawed(group);
+}
+
+TEST_P(FreezeContractTest, StateThatComesOfItselfIsNotAskedFor) {
+  Cgroup& group = world().NewGroup();
+  world().AddTask(group);
+  Freezer freezer = FreezerOf(group);
+  for (const auto state :
+       {v1::FREEZER_STATE_FREEZING, v1::FREEZER_STATE_CHECKPOINTING,
+        v1::FREEZER_STATE_UNSPECIFIED}) {
+    const auto report = freezer.SetState(state, Within(kPlenty));
+    EXPECT_EQ(report.status().code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_TRUE(absl::StrContains(report.status().message(),
+                                  "is not asked for; ask for FROZEN"))
+        << report.status();
+    ExpectThawed(group);
+  }
+}
+
 // --- Giving back ------------------------------------------------------------
 
 TEST_P(FreezeContractTest, ScopeThawsWhatWasThawedWhenItIsDestroyed) {

@@ -11,7 +11,8 @@
 // What it does as the real one does:
 //  - v1: freezer.state is the effective state, computed when it is read; FROZEN
 //    falls back to FREEZING when a task is added; a frozen task shows state D
-//    and does not die of SIGKILL before it is thawed.
+//    and does not die of SIGKILL before it is thawed; a task that cannot be
+//    frozen can be once it is killed, and dies then when it is thawed.
 //  - v2: cgroup.freeze is the request, cgroup.events the result, cgroup.kill
 //    kills the subtree; a frozen task sleeps in get_signal, and can be killed.
 //    A group counts as frozen as soon as all groups below it, if any, are.

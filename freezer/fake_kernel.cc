@@ -173,6 +173,8 @@ void FakeKernel::UpdateTask(pid_t tid, Task& task) {
     task.frozen = task.asked = false;
   } else {
     task.asked = true;
+    // What blocks can be killed, and v1 freezes it before it dies.
+    if (task.killed && hierarchy_ == v1::HIERARCHY_V1) task.rule.never = false;
     if (!task.first_asked.has_value()) task.first_asked = clock_.Now();
     task.frozen = task.frozen || CanFreeze(task);
   }

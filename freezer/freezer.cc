@@ -45,6 +45,19 @@ absl::StatusOr<bool> OwnTasksAreFrozen(Cgroup& group, ProcFs& proc) {
   return true;
 }
 
+std::string NameBlockers(const v1::FreezeReport& report) {
+  if (report.blockers().empty()) {
+    return "no single thread could be made out as the cause";
+  }
+  std::string names;
+  for (const v1::TaskInfo& task : report.blockers()) {
+    absl::StrAppend(&names, names.empty() ? "not frozen: " : ", ", task.tid(),
+                    " (", task.comm(), ", state ", task.state(),
+                    task.wchan().empty() ? "" : ", in ", task.wchan(), ")");
+  }
+  return names;
+}
+
 std::string StateWord(v1::FreezerState state) {
   // FREEZER_STATE_FROZEN -> FROZEN
   constexpr size_t kPrefix = sizeof("FREEZER_STATE_") - 1;
@@ -157,41 +170,50 @@ absl::StatusOr<v1::FreezeReport> Freezer::Freeze(const FreezeOptions& options) {
   absl::Status status = backend_->Request(true);
   if (status.ok()) status = WaitFrozen(options, report);
   report.set_seconds(absl::ToDoubleSeconds(clock_.Now() - start));
-  if (!status.ok()) return FailFreeze(std::move(status), std::move(report));
+  if (!status.ok()) {
+    return FailFreeze(std::move(status), options, std::move(report));
+  }
   auto after = GetStatus(false);
-  if (!after.ok()) return FailFreeze(after.status(), std::move(report));
+  if (!after.ok()) {
+    return FailFreeze(after.status(), options, std::move(report));
+  }
   *report.mutable_after() = *std::move(after);
   return report;
 }
 
-absl::Status Freezer::FailFreeze(absl::Status why, v1::FreezeReport report) {
+absl::Status Freezer::GiveBack(const v1::CgroupStatus& before) {
+  absl::Status status = backend_->Request(before.self_freezing());
+  if (status.ok() && !before.self_freezing() &&
+      before.frozen_ancestor().empty()) {
+    status = Thaw({.deadline = clock_.Now() + kWayBackLimit}).status();
+  }
+  return absl::IsNotFound(status) ? absl::OkStatus() : status;
+}
+
+absl::Status Freezer::FailFreeze(absl::Status why, const FreezeOptions& options,
+                                 v1::FreezeReport report) {
   if (absl::IsNotFound(why)) return VanishedGroup(group_.path());
   const bool timed_out = absl::IsUnavailable(why);
-  std::string blockers;
+  const bool keep = timed_out && options.on_busy == v1::ON_BUSY_KEEP;
   if (timed_out) {
     for (v1::TaskInfo& task : FindBlockers(group_, proc_)) {
-      absl::StrAppend(&blockers, blockers.empty() ? "" : ", ", task.tid(), " (",
-                      task.comm(), ", state ", task.state(),
-                      task.wchan().empty() ? "" : ", in ", task.wchan(), ")");
       *report.add_blockers() = std::move(task);
     }
   }
-  // The way back: the request that the group had before.
-  absl::Status back = backend_->Request(report.before().self_freezing());
-  if (back.ok() && !report.before().self_freezing() &&
-      report.before().frozen_ancestor().empty()) {
-    back = Thaw({.deadline = clock_.Now() + kWayBackLimit}).status();
-  }
-  if (absl::IsNotFound(back)) back = absl::OkStatus();
+  const absl::Status back = keep ? absl::OkStatus() : GiveBack(report.before());
   if (auto now = GetStatus(false); now.ok()) *report.mutable_after() = *now;
   const std::string state = StateWord(report.after().state());
   if (timed_out) {
     why = absl::UnavailableError(absl::StrCat(
         "cgroup ", group_.path(), " did not freeze within ",
-        absl::FormatDuration(absl::Seconds(report.seconds())), " (EBUSY): ",
-        blockers.empty() ? "no single thread could be made out as the cause"
-                         : absl::StrCat("not frozen: ", blockers),
-        "; the group is ", state, " again; retry, or end those tasks"));
+        absl::FormatDuration(absl::Seconds(report.seconds())),
+        " (EBUSY): ", NameBlockers(report), "; ",
+        keep ? absl::StrCat("it is left ", state,
+                            ", as asked, and freezes when those tasks leave "
+                            "or can be frozen; 'ckpt freeze' again waits for "
+                            "that, 'ckpt thaw' cancels")
+             : absl::StrCat("the group is ", state,
+                            " again; retry, or end those tasks")));
   } else {
     why = WithMessage(
         why, absl::StrCat(why.message(), "; the group is ", state, " again"));
@@ -232,6 +254,15 @@ absl::StatusOr<v1::FreezeReport> Freezer::Thaw(const FreezeOptions& options) {
     CKPT_RETURN_IF_ERROR(backend_->WaitForProgress(
         attempt, /*freezing=*/false, left, clock_, options.cancel, rewritten));
   }
+}
+
+absl::StatusOr<v1::FreezeReport> Freezer::SetState(
+    v1::FreezerState state, const FreezeOptions& options) {
+  if (state == v1::FREEZER_STATE_FROZEN) return Freeze(options);
+  if (state == v1::FREEZER_STATE_THAWED) return Thaw(options);
+  return absl::InvalidArgumentError(absl::StrCat(
+      StateWord(state), " is not asked for; ask for FROZEN or THAWED; cgroup ",
+      group_.path(), " was not touched"));
 }
 
 }  // namespace ckpt::freezer

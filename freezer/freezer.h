@@ -9,7 +9,8 @@
 // group's threads before and after it agree, and, where the kernel is known to
 // say so too early, each thread looks frozen.  When it cannot be had by the
 // deadline, the blocking threads are named in the error (payload kReportUrl,
-// a serialized v1::FreezeReport) and the group is given back as it was.
+// a serialized v1::FreezeReport) and the group is given back as it was, or, on
+// request, left FREEZING.
 //
 // Not thread-safe.  Borrows all three for its lifetime.
 #ifndef CKPT_FREEZER_FREEZER_H_
@@ -37,6 +38,8 @@ inline constexpr char kReportUrl[] = "type.googleapis.com/ckpt.v1.FreezeReport";
 struct FreezeOptions {
   absl::Time deadline = absl::InfiniteFuture();  // on the Freezer's clock
   const Cancellation* cancel = nullptr;          // borrowed for the call
+  // Of a group that is not FROZEN by the deadline, and of no other failure.
+  v1::OnBusy on_busy = v1::ON_BUSY_CANCEL;
 };
 
 class Freezer {
@@ -56,7 +59,9 @@ class Freezer {
   // too, or the ancestor's thaw would let it run.
   //
   // On failure the group has the own request that it had before (a failure of
-  // that is appended to the message).
+  // that is appended to the message); with ON_BUSY_KEEP, Unavailable leaves it
+  // FREEZING: it becomes FROZEN by itself once the blockers freeze or leave (v1
+  // notices when its state is read), and Thaw() cancels.
   //   FailedPrecondition  the root group; a group that holds the caller
   //   Unavailable         some threads did not freeze before the deadline
   //   DeadlineExceeded    the deadline was over before the first try
@@ -67,6 +72,12 @@ class Freezer {
   //   FailedPrecondition  an ancestor keeps it frozen (named)
   //   DeadlineExceeded, Cancelled, NotFound
   absl::StatusOr<v1::FreezeReport> Thaw(const FreezeOptions& options);
+
+  // Freeze() for FROZEN, Thaw() for THAWED, for a caller that names the state.
+  //   InvalidArgument  any other state: FREEZING and CHECKPOINTING come of
+  //                    themselves, and are not asked for
+  absl::StatusOr<v1::FreezeReport> SetState(v1::FreezerState state,
+                                            const FreezeOptions& options);
 
   // Writes the own request without waiting: for ways back.
   absl::Status WriteRequest(bool freeze) { return backend_->Request(freeze); }
@@ -88,7 +99,9 @@ class Freezer {
                            v1::FreezeReport& report);
   absl::StatusOr<bool> ThreadsAreStable(v1::FreezeReport& report);
   // The error of a freeze that failed with `why`: evidence, then the way back.
-  absl::Status FailFreeze(absl::Status why, v1::FreezeReport report);
+  absl::Status FailFreeze(absl::Status why, const FreezeOptions& options,
+                          v1::FreezeReport report);
+  absl::Status GiveBack(const v1::CgroupStatus& before);
   absl::StatusOr<std::string> FrozenAncestor();
 
   Cgroup& group_;

@@ -90,6 +90,24 @@ class BadInputTest : public testing::TestWithParam<CgroupVersion> {
     ExpectError(ckpt_.Run(std::move(words)), static_cast<int>(code), message);
   }
 
+  // ckpt in `inside` is not to touch the job's group.
+  void ExpectRefusedInside(const TestCgroup& inside) {
+    CommandOptions options;
+    options.cgroups = {&inside};
+    for (const char* verb : {"dump", "freeze", "kill"}) {
+      std::vector<std::string> words = {verb, "--cgroup", group_->path()};
+      if (std::string(verb) == "dump") {
+        words.insert(words.end(), {"--image", "image"});
+      }
+      const auto result = RunCommand(ckpt_.CommandLine(words), options);
+      ASSERT_TRUE(result.ok()) << result.status();
+      ExpectError(*result,
+                  static_cast<int>(absl::StatusCode::kFailedPrecondition),
+                  {"holds ckpt itself", "another group"});
+    }
+    ExpectUntouched();
+  }
+
   std::vector<std::string> Dump(const std::string& image = "image") {
     return {"dump", "--cgroup", group_->path(), "--image", image};
   }
@@ -172,21 +190,14 @@ TEST_P(BadInputTest, RootCgroupIsRefusedWithAdvice) {
   ExpectUntouched();
 }
 
-TEST_P(BadInputTest, OwnCgroupIsRefused) {
-  CommandOptions options;
-  options.cgroups = {group_.get()};
-  for (const char* verb : {"dump", "freeze", "kill"}) {
-    std::vector<std::string> words = {verb, "--cgroup", group_->path()};
-    if (std::string(verb) == "dump") {
-      words.insert(words.end(), {"--image", "image"});
-    }
-    const auto result = RunCommand(ckpt_.CommandLine(words), options);
-    ASSERT_TRUE(result.ok()) << result.status();
-    ExpectError(*result,
-                static_cast<int>(absl::StatusCode::kFailedPrecondition),
-                {"holds ckpt itself", "another group"});
-  }
-  ExpectUntouched();
+TEST_P(BadInputTest, OwnCgroupIsRefused) { ExpectRefusedInside(*group_); }
+
+TEST_P(BadInputTest, CgroupAboveOnesOwnIsRefused) {
+  const auto inner = group_->CreateChild("inner");
+  ASSERT_TRUE(inner.ok()) << inner.status();
+  const auto innermost = (*inner)->CreateChild("innermost");
+  ASSERT_TRUE(innermost.ok()) << innermost.status();
+  ExpectRefusedInside(**innermost);
 }
 
 TEST_P(BadInputTest, EmptyCgroupIsRefused) {
