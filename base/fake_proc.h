@@ -30,7 +30,7 @@ struct FakeTask {
   ThreadStat stat;
   std::map<std::string, std::string, std::less<>> status;  // fields of "status"
   std::map<std::string, std::string, std::less<>> files;   // "wchan", ...
-  std::vector<std::string> open_files;  // targets; of a process's leader
+  std::vector<OpenFile> open_files;  // of a process's leader
 };
 
 class FakeProcFs : public ProcFs {
@@ -132,7 +132,7 @@ class FakeProcFs : public ProcFs {
     return found == task->files.end() ? std::string() : found->second;
   }
 
-  absl::StatusOr<std::vector<std::string>> OpenFiles(pid_t pid) override {
+  absl::StatusOr<std::vector<OpenFile>> OpenFiles(pid_t pid) override {
     FakeTask* task = Look(pid);
     if (task == nullptr) return Gone(pid);
     return task->open_files;

@@ -85,15 +85,20 @@ class RealProcFs : public ProcFs {
     return ReadFile(absl::StrCat("/proc/", tid, "/", name));
   }
 
-  absl::StatusOr<std::vector<std::string>> OpenFiles(pid_t pid) override {
+  absl::StatusOr<std::vector<OpenFile>> OpenFiles(pid_t pid) override {
     const std::string directory = absl::StrCat("/proc/", pid, "/fd");
     CKPT_ASSIGN_OR_RETURN(const auto names, ListDirectory(directory));
-    std::vector<std::string> targets;
+    std::vector<OpenFile> files;
     for (const std::string& name : names) {
       auto target = ReadLink(absl::StrCat(directory, "/", name));
-      if (target.ok()) targets.push_back(*std::move(target));
+      int fd = -1;
+      if (target.ok() && absl::SimpleAtoi(name, &fd)) {
+        files.push_back({fd, *std::move(target)});
+      }
     }
-    return targets;
+    std::sort(files.begin(), files.end(),
+              [](const OpenFile& a, const OpenFile& b) { return a.fd < b.fd; });
+    return files;
   }
 };
 

@@ -32,6 +32,12 @@ struct ThreadStat {
   std::string comm;
 };
 
+// One of /proc/PID/fd.
+struct OpenFile {
+  int fd = -1;
+  std::string target;  // "/dev/null", "pipe:[123]", ...
+};
+
 // Thread-safe.
 class ProcFs {
  public:
@@ -51,8 +57,8 @@ class ProcFs {
   // Contents of /proc/TID/NAME: wchan, syscall, stack, cgroup, cmdline ...
   virtual absl::StatusOr<std::string> Read(pid_t tid,
                                            const std::string& name) = 0;
-  // Targets of /proc/PID/fd/*.
-  virtual absl::StatusOr<std::vector<std::string>> OpenFiles(pid_t pid) = 0;
+  // By descriptor.
+  virtual absl::StatusOr<std::vector<OpenFile>> OpenFiles(pid_t pid) = 0;
 
   // The real one; never destroyed.
   static ProcFs& Real();

@@ -106,7 +106,7 @@ absl::Status DumpOperation::Prepare() {
         "--no-freezer: tasks were stopped one by one by ptrace; that none "
         "escaped, and that no other task was involved, is not verified");
   }
-  CKPT_RETURN_IF_ERROR(Preflight(job_, proc_));
+  CKPT_RETURN_IF_ERROR(Preflight(job_, proc_, request_.criu()));
   CKPT_ASSIGN_OR_RETURN(pending_, environment_.store->Begin(request_.image()));
   CKPT_RETURN_IF_ERROR(CheckSpace(pending_->dir_fd(), kLeastSpaceBytes));
   const std::string& path = pending_->final_path();
@@ -332,10 +332,7 @@ absl::StatusOr<v1::DumpReport> DumpOperation::Run() {
   absl::Status status = CallCriu();
   if (status.ok()) status = Finish();
   if (!status.ok()) {
-    work_dir_->Keep();
-    status = GiveBack(std::move(status));
-    return WithMessage(status, absl::StrCat(status.message(), " [CRIU's log: ",
-                                            work_dir_->log_path(), "]"));
+    return work_dir_->KeepFor(GiveBack(std::move(status)));
   }
   FillReport();
   return report_;

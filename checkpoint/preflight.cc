@@ -13,6 +13,7 @@
 #include "absl/strings/str_split.h"
 #include "base/clock.h"
 #include "base/status.h"
+#include "checkpoint/pipes.h"
 #include "freezer/freezer.h"
 #include "freezer/lookup.h"
 
@@ -36,11 +37,11 @@ constexpr BadFile kBadFiles[] = {
 };
 
 absl::Status CheckFiles(ProcFs& proc, pid_t pid) {
-  const auto targets = proc.OpenFiles(pid);
-  if (!targets.ok()) return absl::OkStatus();  // ended meanwhile
-  for (const std::string& target : *targets) {
+  const auto files = proc.OpenFiles(pid);
+  if (!files.ok()) return absl::OkStatus();  // ended meanwhile
+  for (const OpenFile& file : *files) {
     for (const BadFile& bad : kBadFiles) {
-      if (target != bad.target) continue;
+      if (file.target != bad.target) continue;
       return absl::FailedPreconditionError(
           absl::StrCat("process ", DescribeTask(proc, pid), " has ", bad.name,
                        " open, which CRIU cannot dump", kUntouched));
@@ -212,7 +213,8 @@ absl::Status CheckOtherFreezers(const Job& job, ProcFs& proc,
       " is frozen, with which CRIU would hang; thaw it and retry"));
 }
 
-absl::Status Preflight(const Job& job, ProcFs& proc) {
+absl::Status Preflight(const Job& job, ProcFs& proc,
+                       const v1::CriuOptions& options) {
   CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> tree,
                         ProcessTree(proc, job.root));
   const pid_t self = ::getpid();
@@ -226,6 +228,7 @@ absl::Status Preflight(const Job& job, ProcFs& proc) {
     if (!may_read_limits) CKPT_RETURN_IF_ERROR(CheckOwner(proc, pid));
     CKPT_RETURN_IF_ERROR(CheckFiles(proc, pid));
   }
+  CKPT_RETURN_IF_ERROR(CheckPipes(proc, tree, options));
   CKPT_RETURN_IF_ERROR(CheckTasks(proc, tree));
   return CheckOtherFreezers(job, proc, tree);
 }

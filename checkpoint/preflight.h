@@ -13,12 +13,14 @@
 #include "absl/status/status.h"
 #include "base/proc.h"
 #include "checkpoint/job.h"
+#include "proto/checkpoint.pb.h"
 
 namespace ckpt::checkpoint {
 
-// Before anything is touched: everything below.  FailedPrecondition names the
-// task or group and says what to do.
-absl::Status Preflight(const Job& job, ProcFs& proc);
+// Before anything is touched: everything below, and CheckPipes().
+// FailedPrecondition names the task or group and says what to do.
+absl::Status Preflight(const Job& job, ProcFs& proc,
+                       const v1::CriuOptions& options = {});
 
 // The part that can change until the job is frozen: no task is stopped by job
 // control, traced from outside, waiting in vfork(), or a zombie root.  Run

@@ -136,15 +136,15 @@ TEST_F(PreflightTest, FilesThatCriuCannotDumpAreNamed) {
       {"anon_inode:[perf_event]", "5000001 (child) has a perf event"},
   };
   for (const auto& [target, words] : files) {
-    proc_.Find(kChild)->open_files = {"/dev/null", target};
+    proc_.Find(kChild)->open_files = {{0, "/dev/null"}, {3, target}};
     ExpectRefused(RunPreflight(), words);
   }
 }
 
 TEST_F(PreflightTest, OrdinaryFilesPass) {
-  proc_.Find(kChild)->open_files = {"/dev/null", "pipe:[7]",
-                                    "anon_inode:[eventpoll]",
-                                    "/tmp/anon_inode:[io_uring]"};
+  proc_.Find(kChild)->open_files = {{0, "/dev/null"},
+                                    {3, "anon_inode:[eventpoll]"},
+                                    {4, "/tmp/anon_inode:[io_uring]"}};
   EXPECT_TRUE(RunPreflight().ok());
 }
 

@@ -53,7 +53,7 @@ absl::StatusOr<std::string> AbsolutePath(const std::string& path) {
 
 }  // namespace
 
-std::vector<Flag> WithGroupFlags(std::vector<Flag> own) {
+std::vector<Flag> WithGroupFlags(const std::vector<Flag>& own) {
   return Append(
       {{"cgroup", "X",
         "the cgroup: a path below /sys/fs/cgroup, or a name, looked up in the "
@@ -78,7 +78,9 @@ std::vector<Flag> WithCriuFlags(std::vector<Flag> own) {
        {"link-remap", "", "allow deleted files that have another hard link"},
        {"ext-unix-sk", "", "allow unix sockets with a peer outside the job"},
        {"evasive-devices", "", "use any path to a device file that fits"},
-       {"external", "V", "a resource from outside; may be repeated"},
+       {"external", "V",
+        "a resource from outside, as CRIU spells it, or pipe:[N]; may be "
+        "repeated"},
        {"ghost-limit", "N", "largest deleted file to keep (1M)"},
        {"network-lock", "iptables|nftables|skip",
         "how to hold back packets of kept connections (nftables)"},

@@ -15,7 +15,8 @@
 namespace ckpt::cli {
 
 // `own` followed by the shared ones.
-std::vector<Flag> WithGroupFlags(std::vector<Flag> own);  // --cgroup, --freezer
+// --cgroup, --freezer
+std::vector<Flag> WithGroupFlags(const std::vector<Flag>& own);
 std::vector<Flag> WithStoreFlag(std::vector<Flag> own);   // --store
 std::vector<Flag> WithCriuFlags(std::vector<Flag> own);   // CRIU's own options
 

@@ -53,6 +53,12 @@ constexpr Hint kHints[] = {
      "it with setsid"},
     {"External socket is used", kPrecondition,
      "a unix socket has its peer outside the job: use --ext-unix-sk"},
+    {"Can't dump half of stream unix connection", kPrecondition,
+     "a unix stream socket is connected to a process outside the job: end that "
+     "connection first"},
+    {"Can't lookup mount=", kPrecondition,
+     "the job has a file open that lies outside its mount namespace, mostly "
+     "one that it was started with: start it with descriptors opened inside"},
     {"Some file locks are hold", kPrecondition,
      "the job holds file locks: use --file-locks"},
     {"Can't lock network", kPrecondition,

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
@@ -93,7 +94,8 @@ absl::Status SetCommonOptions(const v1::CriuOptions& from, criu_opts& to) {
   if (from.ext_unix_sk()) to.set_ext_unix_sk(true);
   if (from.evasive_devices()) to.set_evasive_devices(true);
   for (const std::string& external : from.external()) {
-    to.add_external(external);
+    // CRIU needs no leave to dump a pipe whose other end is outside; ckpt does.
+    if (!absl::StartsWith(external, "pipe:")) to.add_external(external);
   }
   if (from.ghost_limit_bytes() > 0) {
     if (from.ghost_limit_bytes() > UINT32_MAX) {

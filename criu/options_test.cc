@@ -40,5 +40,15 @@ TEST(OptionsTest, RefusesANetworkLockThatCriuDoesNotKnow) {
             absl::StatusCode::kInvalidArgument);
 }
 
+TEST(OptionsTest, KeepsPipesThatLeadOutToItself) {
+  DumpArguments arguments;
+  arguments.options.add_external("pipe:[7]");
+  arguments.options.add_external("unix[8]");
+  const auto request = DumpMessage(arguments);
+  ASSERT_TRUE(request.ok()) << request.status();
+  ASSERT_EQ(request->opts().external_size(), 1);
+  EXPECT_EQ(request->opts().external(0), "unix[8]");
+}
+
 }  // namespace
 }  // namespace ckpt::criu

@@ -69,6 +69,15 @@ absl::StatusOr<std::unique_ptr<WorkDir>> WorkDir::Create(
   return absl::WrapUnique(new WorkDir(std::move(path), std::move(fd)));
 }
 
+absl::Status WorkDir::KeepFor(const absl::Status& why) {
+  const std::string log = absl::StrCat(path_, "/", kLogName);
+  std::error_code missing;
+  if (fs::file_size(log, missing) == 0 || missing) return why;
+  keep_ = true;
+  return WithMessage(why,
+                     absl::StrCat(why.message(), " [CRIU's log: ", log, "]"));
+}
+
 WorkDir::~WorkDir() {
   if (!keep_) RemoveTree(path_);
 }

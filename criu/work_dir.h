@@ -4,16 +4,17 @@
 //
 //   CKPT_ASSIGN_OR_RETURN(auto work, WorkDir::Create("dump", "job7"));
 //   ...                       // CRIU writes criu.log
-//   work->Keep();             // after a failure: the log stays for a person
+//   return work->KeepFor(error);  // the log stays for a person
 //
-// Dropped without Keep() it is removed.  Old kept ones are removed when there
-// are more than kKeptLogs.  Not thread-safe.
+// Dropped without KeepFor() it is removed.  Old kept ones are removed when
+// there are more than kKeptLogs.  Not thread-safe.
 #ifndef CKPT_CRIU_WORK_DIR_H_
 #define CKPT_CRIU_WORK_DIR_H_
 
 #include <memory>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/unique_fd.h"
 
@@ -32,9 +33,9 @@ class WorkDir {
   WorkDir& operator=(const WorkDir&) = delete;
 
   int fd() const { return fd_.get(); }
-  // Where the log stays after Keep().
-  std::string log_path() const { return path_ + "/" + kLogName; }
-  void Keep() { keep_ = true; }
+  // After a failure: keeps the log, if CRIU wrote one, and says so at the end
+  // of the message.
+  absl::Status KeepFor(const absl::Status& why);
 
  private:
   WorkDir(std::string path, UniqueFd fd)

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
@@ -81,6 +82,8 @@ class RestoreOperation : public criu::Notifications {
 
  private:
   absl::Status OpenImage();
+  // Of pipes that led out of the job and that nobody gives back to it.
+  void WarnOfPipes();
   absl::Status PrepareGroup();
   absl::Status ArmGuardian();
   absl::Status CallCriu();
@@ -122,6 +125,7 @@ absl::Status RestoreOperation::OpenImage() {
   report_.set_image(image_->path());
   report_.set_image_id(image_->manifest().image_id());
   CKPT_ASSIGN_OR_RETURN(contents_, ReadContents(image_->dir_fd()));
+  WarnOfPipes();
   CKPT_RETURN_IF_ERROR(CheckHost(image_->manifest()));
   const std::string root = request_.criu().root().empty()
                                ? image_->manifest().options().root()
@@ -130,6 +134,22 @@ absl::Status RestoreOperation::OpenImage() {
   return WaitForPids(contents_, proc_, clock_,
                      std::min(deadline_, clock_.Now() + kReapLimit),
                      environment_.cancel);
+}
+
+void RestoreOperation::WarnOfPipes() {
+  for (const std::string& external : image_->manifest().options().external()) {
+    if (!absl::StartsWith(external, "pipe:")) continue;
+    const auto& given = request_.criu().inherit_fds();
+    const bool is_given = std::any_of(
+        given.begin(), given.end(),
+        [&](const v1::InheritFd& fd) { return fd.key() == external; });
+    if (is_given) continue;
+    report_.add_warnings(
+        absl::StrCat(external,
+                     " led out of the job, and nobody is at its other end now: "
+                     "give the job another one with --inherit-fd fd[N]:",
+                     external));
+  }
 }
 
 absl::Status RestoreOperation::PrepareGroup() {
@@ -214,7 +234,7 @@ absl::Status RestoreOperation::MoveOthersOut(const std::vector<pid_t>& tree) {
                         freezer::CgroupOf(::getpid(), group_->hierarchy()));
   for (const pid_t pid : members) {
     if (std::find(tree.begin(), tree.end(), pid) != tree.end()) continue;
-    const absl::Status moved = ours->AddProcess(pid);
+    absl::Status moved = ours->AddProcess(pid);
     if (!moved.ok() && !absl::IsNotFound(moved)) return moved;
   }
   for (const pid_t pid : tree) {
@@ -309,11 +329,6 @@ absl::Status RestoreOperation::Finish() {
 }
 
 absl::Status RestoreOperation::Undo(absl::Status why) {
-  if (criu_ != nullptr) {
-    why = WithMessage(why, absl::StrCat(why.message(), " [CRIU's log: ",
-                                        work_dir_->log_path(), "]"));
-    work_dir_->Keep();
-  }
   criu_.reset();
   absl::Status undone;
   if (group_ != nullptr && group_lock_.ok()) {
@@ -332,7 +347,7 @@ absl::Status RestoreOperation::Undo(absl::Status why) {
     why = WithMessage(
         why, absl::StrCat(why.message(), "; no process of the job is left"));
   }
-  return AppendError(std::move(why), "cleaning up", undone);
+  return work_dir_->KeepFor(AppendError(std::move(why), "cleaning up", undone));
 }
 
 absl::StatusOr<v1::RestoreReport> RestoreOperation::Run() {
