@@ -17,8 +17,8 @@ namespace ckpt::cli {
 // `own` followed by the shared ones.
 // --cgroup, --freezer
 std::vector<Flag> WithGroupFlags(const std::vector<Flag>& own);
-std::vector<Flag> WithStoreFlag(std::vector<Flag> own);   // --store
-std::vector<Flag> WithCriuFlags(std::vector<Flag> own);   // CRIU's own options
+std::vector<Flag> WithStoreFlag(std::vector<Flag> own);  // --store
+std::vector<Flag> WithCriuFlags(std::vector<Flag> own);  // CRIU's own options
 
 // --freezer auto|v1|v2.
 absl::StatusOr<v1::Hierarchy> HierarchyFlag(const Arguments& arguments);
