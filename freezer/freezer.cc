@@ -115,8 +115,9 @@ absl::StatusOr<bool> Freezer::ThreadsAreStable(v1::FreezeReport& report) {
   CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> second, group_.Threads());
   report.set_threads(static_cast<int32_t>(second.size()));
   // Reading the state last: a task that joined in between made it FREEZING.
-  CKPT_ASSIGN_OR_RETURN(const FreezerFiles files, backend_->Read());
-  if (first != second || files.effective != v1::FREEZER_STATE_FROZEN) {
+  // What is read here is reported: read once more, it may have changed again.
+  CKPT_ASSIGN_OR_RETURN(*report.mutable_after(), GetStatus(false));
+  if (first != second || report.after().state() != v1::FREEZER_STATE_FROZEN) {
     return false;
   }
   return OwnTasksAreFrozen(group_, proc_);
@@ -173,11 +174,6 @@ absl::StatusOr<v1::FreezeReport> Freezer::Freeze(const FreezeOptions& options) {
   if (!status.ok()) {
     return FailFreeze(std::move(status), options, std::move(report));
   }
-  auto after = GetStatus(false);
-  if (!after.ok()) {
-    return FailFreeze(after.status(), options, std::move(report));
-  }
-  *report.mutable_after() = *std::move(after);
   return report;
 }
 

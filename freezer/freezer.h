@@ -91,7 +91,8 @@ class Freezer {
   }
 
  private:
-  // Waits for FROZEN, then lists threads until two lists agree.
+  // Waits for FROZEN, then lists threads until two lists agree.  Fills
+  // report.threads and report.after.
   absl::Status WaitFrozen(const FreezeOptions& options,
                           v1::FreezeReport& report);
   absl::Status WaitForStep(int attempt, absl::Duration limit,

@@ -7,9 +7,10 @@ readonly build_packages=(
   protobuf-compiler-grpc libgrpc++-dev libabsl-dev libssl-dev googletest
 )
 # What tests and quickstart start: certificates, network namespaces, process
-# lists, and a Redis server to checkpoint (redis-tools carries the server's
-# program without the package that would start a daemon).
-readonly run_packages=(openssl iproute2 procps redis-tools)
+# lists, a debugger that must not notice a freeze, and a Redis server to
+# checkpoint (redis-tools carries the server's program without the package that
+# would start a daemon).
+readonly run_packages=(openssl iproute2 procps gdb redis-tools)
 readonly lint_packages=(clang clang-format clang-tidy libclang-rt-14-dev)
 
 # Signs the releases that CRIU comes from; the first Debian 12 did not have it.
