@@ -50,6 +50,22 @@ class RealProcFs : public ProcFs {
     return ListPids(absl::StrCat("/proc/", pid, "/task"));
   }
 
+  absl::StatusOr<std::vector<ThreadStat>> ThreadStats(pid_t pid) override {
+    CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> threads, Threads(pid));
+    std::vector<ThreadStat> stats;
+    stats.reserve(threads.size());
+    for (const pid_t tid : threads) {
+      // Not /proc/TID/stat, for which the kernel sums up the whole process.
+      const auto line =
+          ReadFile(absl::StrCat("/proc/", pid, "/task/", tid, "/stat"));
+      if (!line.ok()) continue;  // the thread ended
+      CKPT_ASSIGN_OR_RETURN(ThreadStat stat, ParseStat(*line));
+      stat.pid = pid;
+      stats.push_back(std::move(stat));
+    }
+    return stats;
+  }
+
   absl::StatusOr<std::vector<pid_t>> Children(pid_t pid) override {
     CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> threads, Threads(pid));
     std::vector<pid_t> children;
@@ -103,6 +119,16 @@ class RealProcFs : public ProcFs {
 };
 
 }  // namespace
+
+absl::StatusOr<std::vector<ThreadStat>> ProcFs::ThreadStats(pid_t pid) {
+  CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> threads, Threads(pid));
+  std::vector<ThreadStat> stats;
+  for (const pid_t tid : threads) {
+    auto stat = Stat(tid);
+    if (stat.ok()) stats.push_back(*std::move(stat));
+  }
+  return stats;
+}
 
 ProcFs& ProcFs::Real() {
   static RealProcFs& proc = *new RealProcFs;

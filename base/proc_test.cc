@@ -44,6 +44,12 @@ TEST(ProcFsTest, SeesAChildAsPartOfTheTree) {
   EXPECT_EQ(stat->ppid, ::getpid());
   EXPECT_EQ(stat->pid, child);
   EXPECT_EQ(*proc.StatusField(child, "TracerPid"), "0");
+  const auto threads = proc.ThreadStats(child);
+  ASSERT_TRUE(threads.ok());
+  ASSERT_GE(threads->size(), 1u);
+  EXPECT_EQ(threads->front().tid, child);
+  EXPECT_EQ(threads->front().pid, child);
+  EXPECT_EQ(threads->front().start_ticks, stat->start_ticks);
   ::kill(child, SIGKILL);
   ::waitpid(child, nullptr, 0);
   EXPECT_EQ(proc.Stat(child).status().code(), absl::StatusCode::kNotFound);

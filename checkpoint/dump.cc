@@ -155,8 +155,10 @@ absl::Status DumpOperation::FreezeAndVerify() {
             *freezer_, {.deadline = limit, .cancel = environment_.cancel}));
     frozen_at_ = clock_.Now() - absl::Seconds(scope_->report().seconds());
     CKPT_RETURN_IF_ERROR(FaultPoint("dump.frozen"));
-    CKPT_RETURN_IF_ERROR(freezer::VerifySingleFrozenGroup(
-        *freezer_, proc_, job_.root, scope_->mutable_report()));
+    CKPT_RETURN_IF_ERROR(
+        freezer::VerifySingleFrozenGroup(*freezer_, proc_, {.root = job_.root},
+                                         scope_->mutable_report())
+            .status());
   } else {
     frozen_at_ = clock_.Now();
   }

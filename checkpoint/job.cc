@@ -86,7 +86,8 @@ absl::StatusOr<Job> FindJob(const v1::DumpRequest& request, ProcFs& proc) {
       job.group, freezer::FindCgroup(request.cgroup(), request.hierarchy()));
   CKPT_RETURN_IF_ERROR(freezer::CheckMayTouch(*job.group));
   if (job.root == 0) {
-    CKPT_ASSIGN_OR_RETURN(job.root, freezer::FindTreeRoot(*job.group, proc));
+    CKPT_ASSIGN_OR_RETURN(
+        job.root, freezer::FindTreeRoot(*job.group, proc, /*subtree=*/false));
   } else {
     CKPT_RETURN_IF_ERROR(CheckIsMember(*job.group, proc, job.root));
   }

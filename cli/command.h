@@ -53,6 +53,7 @@ Command ShowCommand();
 Command StatusCommand();
 Command ThawCommand();
 Command VerifyCommand();
+Command VerifyFreezeCommand();
 Command VersionCommand();
 
 // An Output of a report and its text.

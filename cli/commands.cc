@@ -4,9 +4,10 @@ namespace ckpt::cli {
 
 const std::vector<Command>& AllCommands() {
   static const auto& commands = *new std::vector<Command>{
-      DumpCommand(),   RestoreCommand(), ListCommand(),   ShowCommand(),
-      VerifyCommand(), RemoveCommand(),  FreezeCommand(), ThawCommand(),
-      StatusCommand(), KillCommand(),    CheckCommand(),  VersionCommand()};
+      DumpCommand(),   RestoreCommand(),      ListCommand(),   ShowCommand(),
+      VerifyCommand(), RemoveCommand(),       FreezeCommand(), ThawCommand(),
+      StatusCommand(), VerifyFreezeCommand(), KillCommand(),   CheckCommand(),
+      VersionCommand()};
   return commands;
 }
 

@@ -43,7 +43,7 @@ std::string Overview() {
       "Stops a running job at a consistent point, writes it to an image, and "
       "starts it again later,\nhere or on another node.\n\n";
   for (const Command& command : AllCommands()) {
-    absl::StrAppendFormat(&text, "  %-9s %s\n", command.name, command.summary);
+    absl::StrAppendFormat(&text, "  %-13s %s\n", command.name, command.summary);
   }
   absl::StrAppend(&text,
                   "\n'ckpt VERB --help' tells more.  The exit status is 0, the "

@@ -138,6 +138,24 @@ std::string RenderFreeze(const v1::FreezeReport& report) {
       "\n");
 }
 
+std::string RenderVerifyFreeze(const v1::VerifyFreezeReport& report) {
+  const v1::CgroupStatus& status = report.freeze().after();
+  std::string why = status.self_freezing() ? "by its own request" : "";
+  if (!status.frozen_ancestor().empty()) {
+    absl::StrAppend(&why, why.empty() ? "" : " and ", "by its ancestor ",
+                    status.frozen_ancestor());
+  }
+  return absl::StrCat(
+      report.cgroup(), ": a checkpoint of the tree of process ", report.tree(),
+      " is legal: ", Plural(report.processes(), "process", "processes"), " (",
+      Plural(report.freeze().threads(), "thread", "threads"),
+      ") in one FROZEN group", report.subtree() ? " and those below it" : "",
+      report.except() == 0
+          ? ""
+          : absl::StrCat(", process ", report.except(), " excepted"),
+      "; frozen ", why, "\n");
+}
+
 std::string RenderKill(const v1::KillReport& report) {
   return absl::StrCat(report.cgroup(), ": signal ", report.signal(),
                       " sent to ",

@@ -11,6 +11,7 @@ namespace ckpt::cli {
 
 std::string RenderStatus(const v1::CgroupStatus& status);
 std::string RenderFreeze(const v1::FreezeReport& report);
+std::string RenderVerifyFreeze(const v1::VerifyFreezeReport& report);
 std::string RenderKill(const v1::KillReport& report);
 std::string RenderDump(const v1::DumpReport& report);
 std::string RenderRestore(const v1::RestoreReport& report);

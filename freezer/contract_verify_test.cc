@@ -17,10 +17,21 @@ class VerifyContractTest : public ContractTest {
  protected:
   absl::Status Verify(Cgroup& group, pid_t root) {
     Freezer freezer = FreezerOf(group);
-    return VerifySingleFrozenGroup(freezer, world().proc(), root, report_);
+    return VerifySingleFrozenGroup(freezer, world().proc(), {.root = root},
+                                   report_)
+        .status();
+  }
+
+  // As `ckpt verify-freeze`; the report is in `legal_`.
+  absl::Status VerifyByOptions(Cgroup& group, const TreeOptions& options) {
+    Freezer freezer = FreezerOf(group);
+    auto report = VerifyFreeze(freezer, world().proc(), options);
+    if (report.ok()) legal_ = *report;
+    return report.status();
   }
 
   v1::FreezeReport report_;
+  v1::VerifyFreezeReport legal_;
 };
 
 TEST_P(VerifyContractTest, TreeThatIsAloneInAFrozenGroupPasses) {
@@ -158,10 +169,133 @@ TEST_P(VerifyContractTest, RootElsewhereMakesEveryMemberAnOutsider) {
 TEST_P(VerifyContractTest, ThawedGroupCanBeComparedBeforehand) {
   Cgroup& group = world().NewGroup();
   const pid_t root = world().AddTask(group);
-  EXPECT_TRUE(CompareTreeWithGroup(group, world().proc(), root, report_).ok());
+  const TreeOptions tree = {.root = root};
+  EXPECT_TRUE(CompareTreeWithGroup(group, world().proc(), tree, report_).ok());
   world().AddTask(group);
-  EXPECT_EQ(CompareTreeWithGroup(group, world().proc(), root, report_).code(),
+  EXPECT_EQ(CompareTreeWithGroup(group, world().proc(), tree, report_)
+                .status()
+                .code(),
             absl::StatusCode::kFailedPrecondition);
+}
+
+// --- With an exception, with groups below, with an ancestor's freeze ---------
+
+TEST_P(VerifyContractTest, ExceptionMayStandOutside) {
+  Cgroup& group = world().NewGroup();
+  Cgroup& elsewhere = world().NewGroup();
+  const pid_t root = world().AddTask(group);
+  const pid_t asks = world().AddTask(elsewhere, root);
+  FreezeBefore(group);
+
+  const absl::Status status =
+      VerifyByOptions(group, {.root = root, .except = asks});
+
+  EXPECT_TRUE(status.ok()) << status;
+  EXPECT_EQ(legal_.processes(), 1);
+  EXPECT_EQ(legal_.freeze().threads(), ThreadsOf({root}));
+}
+
+TEST_P(VerifyContractTest, ExceptionIsForOneProcess) {
+  Cgroup& group = world().NewGroup();
+  Cgroup& elsewhere = world().NewGroup();
+  const pid_t root = world().AddTask(group);
+  const pid_t asks = world().AddTask(elsewhere, root, /*threads=*/3);
+  world().AddTask(elsewhere, root);
+  FreezeBefore(group);
+
+  EXPECT_EQ(VerifyByOptions(group, {.root = root, .except = asks}).code(),
+            absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_P(VerifyContractTest, RootItselfMayBeTheException) {
+  Cgroup& group = world().NewGroup();
+  Cgroup& elsewhere = world().NewGroup();
+  const pid_t root = world().AddTask(elsewhere);
+  const pid_t child = world().AddTask(group, root);
+  FreezeBefore(group);
+
+  const absl::Status status =
+      VerifyByOptions(group, {.root = root, .except = root});
+
+  EXPECT_TRUE(status.ok()) << status;
+  EXPECT_EQ(legal_.freeze().threads(), ThreadsOf({child}));
+}
+
+TEST_P(VerifyContractTest, ExceptionOfAnotherTreeIsInvalid) {
+  Cgroup& group = world().NewGroup();
+  const pid_t root = world().AddTask(group);
+  const pid_t other = world().AddTask(group);
+  FreezeBefore(group);
+  EXPECT_EQ(VerifyByOptions(group, {.root = root, .except = other}).code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+TEST_P(VerifyContractTest, SubtreeCountsGroupsBelowAsTheSameFreeze) {
+  Cgroup& group = world().NewGroup();
+  Cgroup& inner = world().NewGroup(&group);
+  Cgroup& innermost = world().NewGroup(&inner);
+  const pid_t root = world().AddTask(inner);
+  const pid_t child = world().AddTask(innermost, root, /*threads=*/2);
+  FreezeBefore(group);
+
+  EXPECT_EQ(VerifyByOptions(group, {.root = root}).code(),
+            absl::StatusCode::kFailedPrecondition);
+  const absl::Status status =
+      VerifyByOptions(group, {.root = root, .subtree = true});
+
+  EXPECT_TRUE(status.ok()) << status;
+  EXPECT_EQ(legal_.processes(), 2);
+  EXPECT_EQ(legal_.freeze().threads(), ThreadsOf({root, child}));
+}
+
+TEST_P(VerifyContractTest, SubtreeStillNamesStraysAndOutsiders) {
+  Cgroup& group = world().NewGroup();
+  Cgroup& inner = world().NewGroup(&group);
+  Cgroup& elsewhere = world().NewGroup();
+  const pid_t root = world().AddTask(inner);
+  const pid_t stray = world().AddTask(elsewhere, root);
+  const pid_t outsider = world().AddTask(inner);
+  FreezeBefore(group);
+
+  const absl::Status status =
+      VerifyByOptions(group, {.root = root, .subtree = true});
+
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << status;
+  v1::FreezeReport evidence;
+  ASSERT_TRUE(evidence.ParseFromString(
+      std::string(status.GetPayload(kReportUrl).value_or(absl::Cord()))));
+  ASSERT_EQ(evidence.strays_size(), ThreadsOf({stray})) << status;
+  EXPECT_EQ(evidence.strays(0).tid(), stray);
+  ASSERT_EQ(evidence.outsiders_size(), ThreadsOf({outsider})) << status;
+  EXPECT_EQ(evidence.outsiders(0).tid(), outsider);
+}
+
+TEST_P(VerifyContractTest, AncestorsFreezeIsLegalAndNamed) {
+  Cgroup& outer = world().NewGroup();
+  Cgroup& inner = world().NewGroup(&outer);
+  const pid_t root = world().AddTask(inner);
+  FreezeBefore(outer);
+
+  const absl::Status status = VerifyByOptions(inner, {.root = root});
+
+  EXPECT_TRUE(status.ok()) << status;
+  EXPECT_EQ(legal_.freeze().after().frozen_ancestor(), outer.path());
+  EXPECT_FALSE(legal_.freeze().after().self_freezing());
+}
+
+TEST_P(VerifyContractTest, ThawedGroupIsNotLegal) {
+  Cgroup& group = world().NewGroup();
+  const pid_t root = world().AddTask(group);
+  EXPECT_EQ(VerifyByOptions(group, {.root = root}).code(),
+            absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_P(VerifyContractTest, TreeThatHasEndedIsNotFound) {
+  Cgroup& group = world().NewGroup();
+  const pid_t zombie = world().AddZombie(world().AddTask(world().NewGroup()));
+  FreezeBefore(group);
+  EXPECT_EQ(VerifyByOptions(group, {.root = zombie}).code(),
+            absl::StatusCode::kNotFound);
 }
 
 // --- FindTreeRoot -----------------------------------------------------------
@@ -172,7 +306,18 @@ TEST_P(VerifyContractTest, RootIsTheMemberWhoseParentIsNoMember) {
   world().AddTask(group, root);
   world().AddTask(group, root);
 
-  const auto found = FindTreeRoot(group, world().proc());
+  const auto found = FindTreeRoot(group, world().proc(), /*subtree=*/false);
+
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_EQ(*found, root);
+}
+
+TEST_P(VerifyContractTest, RootIsFoundInGroupsBelow) {
+  Cgroup& group = world().NewGroup();
+  const pid_t root = world().AddTask(world().NewGroup(&group));
+  world().AddTask(group, root);
+
+  const auto found = FindTreeRoot(group, world().proc(), /*subtree=*/true);
 
   ASSERT_TRUE(found.ok()) << found.status();
   EXPECT_EQ(*found, root);
@@ -180,8 +325,9 @@ TEST_P(VerifyContractTest, RootIsTheMemberWhoseParentIsNoMember) {
 
 TEST_P(VerifyContractTest, EmptyGroupHasNoRoot) {
   Cgroup& group = world().NewGroup();
-  EXPECT_EQ(FindTreeRoot(group, world().proc()).status().code(),
-            absl::StatusCode::kNotFound);
+  EXPECT_EQ(
+      FindTreeRoot(group, world().proc(), /*subtree=*/false).status().code(),
+      absl::StatusCode::kNotFound);
 }
 
 TEST_P(VerifyContractTest, SeveralRootsAreNamed) {
@@ -189,7 +335,7 @@ TEST_P(VerifyContractTest, SeveralRootsAreNamed) {
   const pid_t one = world().AddTask(group);
   const pid_t two = world().AddTask(group);
 
-  const auto found = FindTreeRoot(group, world().proc());
+  const auto found = FindTreeRoot(group, world().proc(), /*subtree=*/false);
 
   EXPECT_EQ(found.status().code(), absl::StatusCode::kFailedPrecondition);
   for (const pid_t pid : {one, two}) {
@@ -204,7 +350,7 @@ TEST_P(VerifyContractTest, RootOfAFrozenGroupIsFound) {
   const pid_t root = world().AddTask(group);
   world().AddTask(group, root);
   FreezeBefore(group);
-  const auto found = FindTreeRoot(group, world().proc());
+  const auto found = FindTreeRoot(group, world().proc(), /*subtree=*/false);
   ASSERT_TRUE(found.ok()) << found.status();
   EXPECT_EQ(*found, root);
 }

@@ -21,7 +21,9 @@ class VerifyTest : public testing::Test {
         look_(kernel_.proc().before_look) {}
 
   absl::Status Compare() {
-    return CompareTreeWithGroup(*group_, kernel_.proc(), root_, report_);
+    return CompareTreeWithGroup(*group_, kernel_.proc(), {.root = root_},
+                                report_)
+        .status();
   }
 
   FakeClock clock_;
@@ -35,12 +37,12 @@ class VerifyTest : public testing::Test {
 TEST_F(VerifyTest, TreeThatSettlesIsComparedThen) {
   int looks = 0;
   kernel_.proc().before_look = [&] {
-    if (++looks <= 10) kernel_.AddProcess("/job", {.ppid = root_});
+    if (++looks <= 3) kernel_.AddProcess("/job", {.ppid = root_});
     look_();
   };
   const absl::Status status = Compare();
   EXPECT_TRUE(status.ok()) << status;
-  EXPECT_EQ(report_.threads(), 11);
+  EXPECT_EQ(report_.threads(), 4);
 }
 
 TEST_F(VerifyTest, TreeThatKeepsChangingAborts) {
@@ -56,6 +58,17 @@ TEST_F(VerifyTest, TreeThatKeepsChangingAborts) {
     kernel_.proc().Remove(child);
     child = next;
     inside = false;
+  };
+  const absl::Status status = Compare();
+  EXPECT_EQ(status.code(), absl::StatusCode::kAborted) << status;
+}
+
+// Number and group are the same in every round; only the task is another.
+TEST_F(VerifyTest, TaskWhoseNumberIsGivenAgainIsNoticed) {
+  const pid_t child = kernel_.AddProcess("/job", {.ppid = root_});
+  kernel_.proc().before_look = [&] {
+    look_();
+    ++kernel_.proc().Find(child)->stat.start_ticks;
   };
   const absl::Status status = Compare();
   EXPECT_EQ(status.code(), absl::StatusCode::kAborted) << status;
