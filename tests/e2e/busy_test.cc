@@ -59,7 +59,7 @@ class BusyTest : public testing::TestWithParam<BusyCase> {
     EXPECT_EQ(result.exit_status, 0) << result.err;
   }
 
-  const CkptRunner ckpt_;
+  CkptRunner ckpt_;
   std::unique_ptr<TestCgroup> group_;
   std::unique_ptr<BlockedTask> blocked_;
 };
