@@ -27,8 +27,9 @@ class Backend {
   virtual ~Backend() = default;
 
   virtual absl::StatusOr<FreezerFiles> Read() = 0;
-  // This group's own request alone; cheap, for walking up the ancestors.
-  virtual absl::StatusOr<bool> ReadSelfRequest() = 0;
+  // One group's own request alone: this one's, or that of its ancestor so many
+  // levels up; NotFound past the hierarchy's root, which has none.
+  virtual absl::StatusOr<bool> ReadRequest(int levels_up) = 0;
   virtual absl::Status Request(bool freeze) = 0;
   // Waits between two looks at a state that is not yet reached; `attempt`
   // counts from 0.  Sets `rewritten` when the request was written again.

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <map>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -58,7 +59,7 @@ class KernelCgroup : public Cgroup {
   bool is_root() const override { return is_root_; }
 
   absl::StatusOr<std::string> Read(const std::string& file) override {
-    if (file == kV2EventsFile) return ReadEvents();
+    if (IsKeptOpen(file)) return ReadKeptOpen(file);
     auto text = ReadFileAt(dir_.get(), file);
     if (!text.ok()) return InThisGroup(text.status());
     return text;
@@ -72,8 +73,9 @@ class KernelCgroup : public Cgroup {
                              const Cancellation* cancel) override {
     // poll() on cgroup.events reports POLLPRI once the file changed since it
     // was read last through the same descriptor.
+    const auto events = kept_.find(kV2EventsFile);
     pollfd fds[2] = {
-        {hierarchy_ == v1::HIERARCHY_V2 ? events_.get() : -1, POLLPRI, 0},
+        {events == kept_.end() ? -1 : events->second.get(), POLLPRI, 0},
         {cancel == nullptr ? -1 : cancel->fd(), POLLIN, 0}};
     const timespec timeout = absl::ToTimespec(limit);
     (void)::ppoll(fds, 2, &timeout, nullptr);
@@ -92,8 +94,14 @@ class KernelCgroup : public Cgroup {
   }
 
   absl::StatusOr<std::vector<std::unique_ptr<Cgroup>>> Children() override {
-    CKPT_ASSIGN_OR_RETURN(const auto names, ListDirectoryAt(dir_.get(), "."));
     std::vector<std::unique_ptr<Cgroup>> children;
+    struct stat self;
+    // "." and the entry in the parent: no directory below links to it.
+    if (::fstat(dir_.get(), &self) == 0 && self.st_nlink == 2 &&
+        ::faccessat(dir_.get(), kProcsFile, F_OK, 0) == 0) {
+      return children;
+    }
+    CKPT_ASSIGN_OR_RETURN(const auto names, ListDirectoryAt(dir_.get(), "."));
     for (const std::string& name : names) {
       struct stat info;
       if (::fstatat(dir_.get(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) !=
@@ -165,17 +173,23 @@ class KernelCgroup : public Cgroup {
                        absl::StrCat("cgroup ", path_, ": ", status.message()));
   }
 
-  absl::StatusOr<std::string> ReadEvents() {
-    if (!events_.ok()) {
-      auto fd = OpenAt(dir_.get(), kV2EventsFile, O_RDONLY);
-      if (!fd.ok()) return InThisGroup(fd.status());
-      events_ = *std::move(fd);
+  // Files that a freeze reads again and again, each shorter than a page; and
+  // poll() on cgroup.events needs the descriptor that read it.
+  static bool IsKeptOpen(absl::string_view file) {
+    return file == kV2EventsFile || file == kV2FreezeFile ||
+           file == kV1StateFile || file == kV1SelfFile;
+  }
+
+  absl::StatusOr<std::string> ReadKeptOpen(const std::string& file) {
+    UniqueFd& fd = kept_[file];
+    if (!fd.ok()) {
+      auto opened = OpenAt(dir_.get(), file, O_RDONLY);
+      if (!opened.ok()) return InThisGroup(opened.status());
+      fd = *std::move(opened);
     }
     char text[256];
-    const ssize_t count = ::pread(events_.get(), text, sizeof(text), 0);
-    if (count < 0) {
-      return InThisGroup(ErrnoToStatus(errno, "read", kV2EventsFile));
-    }
+    const ssize_t count = ::pread(fd.get(), text, sizeof(text), 0);
+    if (count < 0) return InThisGroup(ErrnoToStatus(errno, "read", file));
     return std::string(text, static_cast<size_t>(count));
   }
 
@@ -183,7 +197,7 @@ class KernelCgroup : public Cgroup {
   const std::string path_;
   const v1::Hierarchy hierarchy_;
   const bool is_root_;
-  UniqueFd events_;  // kept open: poll() needs the one that read it
+  std::map<std::string, UniqueFd> kept_;
 };
 
 }  // namespace

@@ -37,6 +37,7 @@ class Cgroup {
   // The hierarchy's root has no freezer.
   virtual bool is_root() const = 0;
 
+  // "../FILE" is the parent's, and so on up; NotFound past the mount's root.
   virtual absl::StatusOr<std::string> Read(const std::string& file) = 0;
   virtual absl::Status Write(const std::string& file,
                              absl::string_view data) = 0;

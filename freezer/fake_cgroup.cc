@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "base/file.h"
 #include "base/status.h"
 
@@ -46,7 +47,15 @@ class FakeCgroup : public Cgroup {
 
   absl::StatusOr<std::string> Read(const std::string& file) override {
     CKPT_RETURN_IF_ERROR(CheckIsThere());
-    return kernel_.Read(group_, file);
+    FakeKernel::Group* group = &group_;
+    absl::string_view name = file;
+    while (absl::ConsumePrefix(&name, "../")) {
+      group = group->parent;
+      if (group == nullptr) {
+        return absl::NotFoundError(absl::StrCat("open ", file));
+      }
+    }
+    return kernel_.Read(*group, std::string(name));
   }
 
   absl::Status Write(const std::string& file, absl::string_view data) override {

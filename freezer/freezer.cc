@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "freezer/evidence.h"
+#include "freezer/kernel_names.h"
 
 namespace ckpt::freezer {
 namespace {
@@ -70,14 +71,14 @@ Freezer::Freezer(Cgroup& group, ProcFs& proc, Clock& clock)
     : group_(group), proc_(proc), clock_(clock), backend_(MakeBackend(group)) {}
 
 absl::StatusOr<std::string> Freezer::FrozenAncestor() {
-  CKPT_ASSIGN_OR_RETURN(std::unique_ptr<Cgroup> ancestor, group_.Parent());
-  while (!ancestor->is_root()) {
-    CKPT_ASSIGN_OR_RETURN(const bool frozen,
-                          MakeBackend(*ancestor)->ReadSelfRequest());
-    if (frozen) return ancestor->path();
-    CKPT_ASSIGN_OR_RETURN(ancestor, ancestor->Parent());
+  absl::string_view path = group_.path();
+  for (int up = 1;; ++up) {
+    path = path.substr(0, path.rfind('/'));
+    const auto asks = backend_->ReadRequest(up);
+    if (absl::IsNotFound(asks.status())) return std::string();  // the root
+    CKPT_RETURN_IF_ERROR(asks.status());
+    if (*asks) return std::string(path);
   }
-  return std::string();
 }
 
 absl::StatusOr<v1::CgroupStatus> Freezer::GetStatus(bool with_tasks) {
@@ -111,9 +112,13 @@ absl::StatusOr<v1::CgroupStatus> Freezer::GetStatus(bool with_tasks) {
 }
 
 absl::StatusOr<bool> Freezer::ThreadsAreStable(v1::FreezeReport& report) {
-  CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> first, group_.Threads());
-  CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> second, group_.Threads());
-  report.set_threads(static_cast<int32_t>(second.size()));
+  // As text: parsing a list of thousands takes longer than making it.
+  const std::string file =
+      group_.hierarchy() == v1::HIERARCHY_V1 ? kV1TasksFile : kV2ThreadsFile;
+  CKPT_ASSIGN_OR_RETURN(const std::string first, group_.Read(file));
+  CKPT_ASSIGN_OR_RETURN(const std::string second, group_.Read(file));
+  report.set_threads(
+      static_cast<int32_t>(std::count(second.begin(), second.end(), '\n')));
   // Reading the state last: a task that joined in between made it FREEZING.
   // What is read here is reported: read once more, it may have changed again.
   CKPT_ASSIGN_OR_RETURN(*report.mutable_after(), GetStatus(false));
