@@ -35,4 +35,9 @@ HostInfo ReadHostInfo() {
   return host;
 }
 
+std::string BootId() {
+  const auto text = ReadFile("/proc/sys/kernel/random/boot_id");
+  return text.ok() ? std::string(absl::StripAsciiWhitespace(*text)) : "";
+}
+
 }  // namespace ckpt

@@ -17,6 +17,9 @@ struct HostInfo {
 // Never fails: what cannot be read is empty.
 HostInfo ReadHostInfo();
 
+// Another one after each start of the kernel; "" when it cannot be read.
+std::string BootId();
+
 }  // namespace ckpt
 
 #endif  // CKPT_BASE_HOST_H_

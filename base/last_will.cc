@@ -1,113 +1,118 @@
 #include "base/last_will.h"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <climits>
-#include <ctime>
+#include <utility>
 
-#include "absl/strings/str_cat.h"
+#include "base/fault.h"
 #include "base/status.h"
 
 namespace ckpt {
 namespace {
 
+// Words to the executor, each the first byte of what is sent.
 constexpr char kDisarm = 'd';
+constexpr char kHandOver = 'h';
+constexpr char kStop = 's';  // while it prints
+
+// How the executor ends.
+constexpr int kVoid = 0;
+constexpr int kCarriedOut = 1;
+
+// After kHandOver; the text follows.
+struct TextHeader {
+  int output_fd;
+  size_t size;
+};
+
+// read() of exactly `size` bytes; false at end-of-file and on errors.
+bool ReadExactly(int fd, void* data, size_t size) {
+  auto* to = static_cast<char*>(data);
+  while (size > 0) {
+    const ssize_t count = ::read(fd, to, size);
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return false;
+    to += count;
+    size -= static_cast<size_t>(count);
+  }
+  return true;
+}
+
+// Never by SIGPIPE.
+bool SendAll(int fd, const void* data, size_t size) {
+  const auto* from = static_cast<const char*>(data);
+  while (size > 0) {
+    const ssize_t count = ::send(fd, from, size, MSG_NOSIGNAL);
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return false;
+    from += count;
+    size -= static_cast<size_t>(count);
+  }
+  return true;
+}
+
+// Writes all of `text`; 0, or an errno: ECANCELED when `life_fd` says so.  That
+// its other end is closed is no reason to stop: what is there is the whole
+// text, and whoever reads it must get it.
+int Print(int output_fd, const char* text, size_t size, int life_fd) {
+  while (size > 0) {
+    pollfd fds[2] = {{output_fd, POLLOUT, 0}, {life_fd, POLLIN, 0}};
+    if (::poll(fds, 2, -1) < 0 && errno != EINTR) return errno;
+    if (fds[1].revents != 0) {
+      char word = 0;
+      if (::read(life_fd, &word, 1) == 1 && word == kStop) return ECANCELED;
+      life_fd = -1;
+    }
+    if (fds[0].revents == 0) continue;
+    // A pipe that poll() calls writable takes that much without blocking.
+    const ssize_t count =
+        ::write(output_fd, text, std::min<size_t>(size, PIPE_BUF));
+    if (count < 0 && errno != EINTR && errno != EAGAIN) return errno;
+    if (count <= 0) continue;
+    text += count;
+    size -= static_cast<size_t>(count);
+  }
+  return 0;
+}
 
 }  // namespace
 
 LastWill::~LastWill() { (void)Disarm(); }
 
-void LastWill::AddWrite(int fd, absl::string_view data) {
-  steps_.push_back({Kind::kWrite, fd, std::string(data), 0});
-}
-
-void LastWill::AddLimitFileSize(pid_t pid) {
-  steps_.push_back({Kind::kLimitFileSize, pid, "", 0});
-}
-
-void LastWill::AddWaitExit(int pidfd, absl::Duration limit) {
-  steps_.push_back({Kind::kWaitExit, pidfd, "",
-                    static_cast<int>(absl::ToInt64Milliseconds(limit))});
-}
-
-void LastWill::AddKill(int pidfd) {
-  steps_.push_back({Kind::kKill, pidfd, "", 0});
-}
-
-void LastWill::AddKillProcessGroup(pid_t pgid) {
-  steps_.push_back({Kind::kKillProcessGroup, pgid, "", 0});
-}
-
-void LastWill::AddKillListed(int procs_fd, absl::Duration limit) {
-  steps_.push_back({Kind::kKillListed, procs_fd,
-                    absl::StrCat("/proc/self/fd/", procs_fd),
-                    static_cast<int>(absl::ToInt64Milliseconds(limit))});
-}
-
-// One round; false when nobody is listed.  The file's lines are pids.
-bool LastWill::KillListed(const Step& step) {
-  // Opened anew: a cgroup v1 list goes on showing what it held when the
-  // descriptor was read first.
-  const int opened = ::open(step.data.c_str(), O_RDONLY | O_CLOEXEC);
-  char text[4096];
-  const ssize_t count =
-      ::pread(opened >= 0 ? opened : step.number, text, sizeof(text), 0);
-  if (opened >= 0) ::close(opened);
-  bool any = false;
-  pid_t pid = 0;
-  for (ssize_t i = 0; i < count; ++i) {
-    if (text[i] >= '0' && text[i] <= '9') {
-      pid = pid * 10 + (text[i] - '0');
-    } else {
-      if (pid > 0) ::kill(pid, SIGKILL);
-      any |= pid > 0;
-      pid = 0;
+bool LastWill::TakeOver(int life_fd) const {
+  TextHeader header = {};
+  if (!ReadExactly(life_fd, &header, sizeof(header))) return false;
+  void* text =
+      ::mmap(nullptr, std::max<size_t>(header.size, 1), PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  int error = 0;
+  if (text == MAP_FAILED) {
+    error = ENOMEM;
+  } else if (!ReadExactly(life_fd, text, header.size)) {
+    return false;
+  } else {
+    error = Print(header.output_fd, static_cast<const char*>(text), header.size,
+                  life_fd);
+  }
+  if (error == 0) {
+    after_hand_over_.CarryOut();
+    for (const Lease* lease : leases_) {
+      if (!lease->Fork()) error = EAGAIN;
     }
   }
-  return any;
-}
-
-void LastWill::CarryOut(const Step& step) const {
-  switch (step.kind) {
-    case Kind::kWrite:
-      (void)!::write(step.number, step.data.data(), step.data.size());
-      break;
-    case Kind::kLimitFileSize: {
-      const rlimit none = {0, 0};
-      (void)::prlimit(step.number, RLIMIT_FSIZE, &none, nullptr);
-      break;
-    }
-    case Kind::kWaitExit: {
-      pollfd wait = {step.number, POLLIN, 0};
-      while (::poll(&wait, 1, step.limit_ms) < 0 && errno == EINTR) {
-      }
-      break;
-    }
-    case Kind::kKill:
-      (void)::syscall(SYS_pidfd_send_signal, step.number, SIGKILL, nullptr, 0);
-      break;
-    case Kind::kKillProcessGroup:
-      (void)::kill(-step.number, SIGKILL);
-      break;
-    case Kind::kKillListed: {
-      const timespec pause = {0, 1000000};  // 1 ms
-      for (int waited = 0; waited < step.limit_ms && KillListed(step);
-           ++waited) {
-        ::nanosleep(&pause, nullptr);
-      }
-      break;
-    }
-  }
+  if (error != 0) CarryOut();
+  // After everything: whoever is told must find it done.
+  (void)SendAll(life_fd, &error, sizeof(error));
+  ::_exit(error == 0 ? kVoid : kCarriedOut);
 }
 
 void LastWill::Execute(int life_fd) const {
@@ -119,22 +124,15 @@ void LastWill::Execute(int life_fd) const {
   ::prctl(PR_SET_NAME, "ckpt-guardian");
   // Anything else that stays open here would outlive the parent: its sockets
   // must show end-of-file to their peers.
-  unsigned int next = 0;
-  for (const int fd : keep_sorted_) {
-    const auto keep = static_cast<unsigned int>(fd);
-    if (keep > next) ::syscall(SYS_close_range, next, keep - 1, 0);
-    next = keep + 1;
-  }
-  ::syscall(SYS_close_range, next, UINT_MAX, 0);
+  CloseOthers(keep_sorted_);
 
   char word = 0;
-  ssize_t count;
-  do {
-    count = ::read(life_fd, &word, 1);
-  } while (count < 0 && errno == EINTR);
-  if (count == 1 && word == kDisarm) ::_exit(0);
-  for (const Step& step : steps_) CarryOut(step);
-  ::_exit(1);
+  if (ReadExactly(life_fd, &word, 1)) {
+    if (word == kDisarm) ::_exit(kVoid);
+    if (word == kHandOver) TakeOver(life_fd);
+  }
+  CarryOut();
+  ::_exit(kCarriedOut);
 }
 
 absl::Status LastWill::Arm() {
@@ -146,14 +144,10 @@ absl::Status LastWill::Arm() {
   const UniqueFd theirs(ends[1]);
   keep_sorted_ = keep_open_;
   keep_sorted_.push_back(theirs.get());
-  for (const Step& step : steps_) {
-    const bool is_pid = step.kind == Kind::kLimitFileSize ||
-                        step.kind == Kind::kKillProcessGroup;
-    if (!is_pid) keep_sorted_.push_back(step.number);
-  }
-  std::sort(keep_sorted_.begin(), keep_sorted_.end());
-  keep_sorted_.erase(std::unique(keep_sorted_.begin(), keep_sorted_.end()),
-                     keep_sorted_.end());
+  AppendDescriptors(keep_sorted_);
+  after_hand_over_.AppendDescriptors(keep_sorted_);
+  for (Lease* lease : leases_) lease->Prepare(keep_sorted_);
+  keep_sorted_ = SortedDescriptors(std::move(keep_sorted_));
   const pid_t child = ::fork();
   if (child < 0) return ErrnoToStatus(errno, "fork the guardian");
   if (child == 0) Execute(theirs.get());
@@ -162,10 +156,8 @@ absl::Status LastWill::Arm() {
   return absl::OkStatus();
 }
 
-absl::Status LastWill::Disarm() {
-  if (executor_ < 0) return absl::OkStatus();
-  // A missing executor must not kill us with SIGPIPE.
-  const bool told = ::send(life_.get(), &kDisarm, 1, MSG_NOSIGNAL) == 1;
+// Exit status of the executor, or -1 when it did not exit by itself.
+int LastWill::Reap() {
   life_.Reset();
   int status = 0;
   pid_t reaped;
@@ -173,9 +165,51 @@ absl::Status LastWill::Disarm() {
     reaped = ::waitpid(executor_, &status, 0);
   } while (reaped < 0 && errno == EINTR);
   executor_ = -1;
-  if (told && reaped > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-    return absl::OkStatus();
+  return reaped > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+absl::Status LastWill::Disarm() {
+  if (executor_ < 0) return absl::OkStatus();
+  // A missing executor must not kill us with SIGPIPE.
+  const bool told = SendAll(life_.get(), &kDisarm, 1);
+  if (Reap() == kVoid && told) return absl::OkStatus();
+  return absl::InternalError("the guardian process ended before its time");
+}
+
+// The errno that the executor answers with; -1 when it does not.
+int LastWill::WaitForAnswer(const Cancellation* cancel) {
+  int cancel_fd = cancel == nullptr ? -1 : cancel->fd();
+  int error = -1;
+  while (true) {
+    pollfd fds[2] = {{life_.get(), POLLIN, 0}, {cancel_fd, POLLIN, 0}};
+    if (::poll(fds, 2, -1) < 0 && errno != EINTR) return -1;
+    if (fds[0].revents != 0) {
+      return ReadExactly(life_.get(), &error, sizeof(error)) ? error : -1;
+    }
+    if (fds[1].revents != 0) {
+      (void)SendAll(life_.get(), &kStop, 1);
+      cancel_fd = -1;
+    }
   }
+}
+
+absl::Status LastWill::HandOver(absl::string_view text, int output_fd,
+                                const Cancellation* cancel) {
+  const TextHeader header = {output_fd, text.size()};
+  int error = -1;
+  const absl::string_view half = text.substr(0, text.size() / 2);
+  const absl::string_view rest = text.substr(half.size());
+  if (SendAll(life_.get(), &kHandOver, 1) &&
+      SendAll(life_.get(), &header, sizeof(header)) &&
+      SendAll(life_.get(), half.data(), half.size()) &&
+      FaultPoint("handover.half").ok() &&
+      SendAll(life_.get(), rest.data(), rest.size())) {
+    error = WaitForAnswer(cancel);
+  }
+  const int exit_status = Reap();
+  if (error == 0 && exit_status == kVoid) return absl::OkStatus();
+  if (error == ECANCELED) return absl::CancelledError("cancelled");
+  if (error > 0) return ErrnoToStatus(error, "write to standard output");
   return absl::InternalError("the guardian process ended before its time");
 }
 

@@ -13,6 +13,12 @@
 // open until Arm() returns; `keep_open` descriptors live as long as the
 // executor (a flock() on one of them is held until the will is carried out).
 //
+// Work whose result is told on standard output ends with HandOver() instead of
+// Disarm(): the executor prints the text, and only when all of it is printed
+// the will is void.  So whatever is killed when, either the whole text is there
+// and the work stands, or the text is not there (or not whole) and the work is
+// undone.
+//
 // Caveat: killing the executor as well defeats it.
 //
 // Thread-compatible.
@@ -21,42 +27,32 @@
 
 #include <sys/types.h>
 
-#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
-#include "absl/time/time.h"
+#include "base/cancellation.h"
+#include "base/lease.h"
+#include "base/prepared_steps.h"
 #include "base/unique_fd.h"
 
 namespace ckpt {
 
-class LastWill {
+// The steps are those of PreparedSteps.
+class LastWill : public PreparedSteps {
  public:
   LastWill() = default;
   ~LastWill();  // disarms
   LastWill(const LastWill&) = delete;
   LastWill& operator=(const LastWill&) = delete;
 
-  // Steps, in order.  Each failure is ignored: the next step is still tried.
-  // Writes `data` with one write().
-  void AddWrite(int fd, absl::string_view data);
-  // Makes every further write of `pid` to a file fail with EFBIG: a process
-  // that ignores SIGXFSZ then ends by its own error handling.
-  void AddLimitFileSize(pid_t pid);
-  // Waits until the process of `pidfd` has ended, at most `limit`.
-  void AddWaitExit(int pidfd, absl::Duration limit);
-  // SIGKILL; nothing happens if it has ended.
-  void AddKill(int pidfd);
-
-  // SIGKILL to every process of a process group.
-  void AddKillProcessGroup(pid_t pgid);
-  // SIGKILL to every process that the cgroup.procs file `procs_fd` (open for
-  // reading) lists, again and again until it lists none, at most `limit`.
-  void AddKillListed(int procs_fd, absl::Duration limit);
-
   // A descriptor to hold until the end.
   void KeepOpen(int fd) { keep_open_.push_back(fd); }
+
+  // What the executor does once it has printed the text of HandOver().
+  PreparedSteps& after_hand_over() { return after_hand_over_; }
+  // A lease that it starts then.  Borrowed until Arm() returns.
+  void StartAfterHandOver(Lease& lease) { leases_.push_back(&lease); }
 
   // Starts the executor.  ResourceExhausted or Internal when it cannot.
   absl::Status Arm();
@@ -65,28 +61,27 @@ class LastWill {
   // it is no longer there.
   absl::Status Disarm();
 
+  // Has the executor write `text` to `output_fd`, one that it keeps open, and
+  // then do what is to be done after that; returns when the executor has ended.
+  // `cancel` may be null.
+  //
+  // On failure the will has been carried out, and the text may be there in
+  // part: the error of the write; Cancelled.  Internal when the executor is no
+  // longer there: then nobody can tell what was done, and the caller has to
+  // undo its work.
+  absl::Status HandOver(absl::string_view text, int output_fd,
+                        const Cancellation* cancel);
+
  private:
-  enum class Kind {
-    kWrite,
-    kLimitFileSize,
-    kWaitExit,
-    kKill,
-    kKillProcessGroup,
-    kKillListed
-  };
-  struct Step {
-    Kind kind;
-    int number;  // descriptor or pid
-    std::string data;
-    int limit_ms;
-  };
-
   [[noreturn]] void Execute(int life_fd) const;
-  void CarryOut(const Step& step) const;
-  static bool KillListed(const Step& step);
+  // In the executor: takes over and prints; false when the will is due.
+  bool TakeOver(int life_fd) const;
+  int WaitForAnswer(const Cancellation* cancel);
+  int Reap();
 
-  std::vector<Step> steps_;
   std::vector<int> keep_open_;
+  std::vector<Lease*> leases_;
+  PreparedSteps after_hand_over_;
   std::vector<int> keep_sorted_;  // all descriptors in use, made by Arm()
   UniqueFd life_;                 // closing it wakes the executor
   pid_t executor_ = -1;

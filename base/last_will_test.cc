@@ -6,9 +6,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <string>
+
 #include "absl/strings/numbers.h"
+#include "base/cancellation.h"
 #include "base/file.h"
 #include "gtest/gtest.h"
+#include "tests/support/test_dir.h"
 
 namespace ckpt {
 namespace {
@@ -113,6 +117,82 @@ TEST(LastWillTest, TellsWhenTheExecutorIsGone) {
       ::waitid(P_PID, static_cast<id_t>(executor), &info, WEXITED | WNOWAIT),
       0);
   EXPECT_EQ(will.Disarm().code(), absl::StatusCode::kInternal);
+}
+
+// A will that says "undone", to be handed over with a text for `output`.
+struct Handing {
+  explicit Handing(int output) : output_fd(output) {
+    will.AddWrite(undone.write.get(), "undone");
+    will.KeepOpen(output);
+  }
+  std::string Undone() {
+    undone.write.Reset();
+    return ReadToEnd(undone.read.get());
+  }
+  const int output_fd;
+  Pipe undone;
+  LastWill will;
+};
+
+TEST(LastWillTest, IsVoidOnceItsTextIsPrinted) {
+  Pipe output;
+  Handing handing(output.write.get());
+  const TestDir dir;
+  ASSERT_TRUE(
+      WriteAll(OpenAt(AT_FDCWD, dir.File("a"), O_CREAT | O_WRONLY)->get(), "x",
+               "a")
+          .ok());
+  const auto dir_fd = OpenDirectory(dir.path());
+  ASSERT_TRUE(dir_fd.ok());
+  handing.will.after_hand_over().AddRename(dir_fd->get(), "a", "b");
+  ASSERT_TRUE(handing.will.Arm().ok());
+  EXPECT_EQ(handing.will.HandOver("report", output.write.get(), nullptr),
+            absl::OkStatus());
+  output.write.Reset();
+  EXPECT_EQ(ReadToEnd(output.read.get()), "report");
+  EXPECT_EQ(handing.Undone(), "");
+  EXPECT_TRUE(ReadFile(dir.File("b")).ok());
+}
+
+TEST(LastWillTest, PrintsWhatNoPipeHoldsAtOnce) {
+  Pipe output;
+  Handing handing(output.write.get());
+  ASSERT_TRUE(handing.will.Arm().ok());
+  const std::string text(1 << 20, 'x');
+  const pid_t reader = ::fork();
+  if (reader == 0) {
+    output.write.Reset();
+    ::_exit(ReadToEnd(output.read.get()) == text ? 0 : 1);
+  }
+  EXPECT_EQ(handing.will.HandOver(text, output.write.get(), nullptr),
+            absl::OkStatus());
+  output.write.Reset();
+  int status = -1;
+  ASSERT_EQ(::waitpid(reader, &status, 0), reader);
+  EXPECT_EQ(status, 0);
+}
+
+TEST(LastWillTest, IsCarriedOutWhenItsTextCannotBePrinted) {
+  const UniqueFd full(::open("/dev/full", O_WRONLY | O_CLOEXEC));
+  Handing handing(full.get());
+  ASSERT_TRUE(handing.will.Arm().ok());
+  EXPECT_EQ(handing.will.HandOver("report", full.get(), nullptr).code(),
+            absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(handing.Undone(), "undone");
+}
+
+TEST(LastWillTest, IsCarriedOutWhenNobodyReadsAndTheCallerGivesUp) {
+  Pipe output;  // nobody reads from it
+  Handing handing(output.write.get());
+  ASSERT_TRUE(handing.will.Arm().ok());
+  Cancellation cancel;
+  cancel.Cancel();
+  EXPECT_EQ(
+      handing.will
+          .HandOver(std::string(1 << 20, 'x'), output.write.get(), &cancel)
+          .code(),
+      absl::StatusCode::kCancelled);
+  EXPECT_EQ(handing.Undone(), "undone");
 }
 
 }  // namespace
