@@ -58,6 +58,11 @@ class KernelCgroup : public Cgroup {
   const std::string& path() const override { return path_; }
   bool is_root() const override { return is_root_; }
 
+  uint64_t id() const override {
+    struct stat info;
+    return ::fstat(dir_.get(), &info) == 0 ? info.st_ino : 0;
+  }
+
   absl::StatusOr<std::string> Read(const std::string& file) override {
     if (IsKeptOpen(file)) return ReadKeptOpen(file);
     auto text = ReadFileAt(dir_.get(), file);
@@ -117,10 +122,15 @@ class KernelCgroup : public Cgroup {
     return children;
   }
 
-  absl::StatusOr<UniqueFd> Lock() override {
+  absl::StatusOr<UniqueFd> OpenForLock() override {
     // A new open file description: flock() locks belong to those.
-    CKPT_ASSIGN_OR_RETURN(UniqueFd fd,
-                          OpenAt(dir_.get(), ".", O_RDONLY | O_DIRECTORY));
+    auto fd = OpenAt(dir_.get(), ".", O_RDONLY | O_DIRECTORY);
+    if (!fd.ok()) return InThisGroup(fd.status());
+    return fd;
+  }
+
+  absl::StatusOr<UniqueFd> Lock() override {
+    CKPT_ASSIGN_OR_RETURN(UniqueFd fd, OpenForLock());
     if (::flock(fd.get(), LOCK_EX | LOCK_NB) == 0) return fd;
     if (errno != EWOULDBLOCK) return ErrnoToStatus(errno, "flock", path_);
     const pid_t holder = LockHolder();

@@ -12,6 +12,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -36,6 +37,9 @@ class Cgroup {
   virtual const std::string& path() const = 0;
   // The hierarchy's root has no freezer.
   virtual bool is_root() const = 0;
+  // Inode number of the directory: no other group of the hierarchy gets it
+  // again while the kernel runs.
+  virtual uint64_t id() const = 0;
 
   // "../FILE" is the parent's, and so on up; NotFound past the mount's root.
   virtual absl::StatusOr<std::string> Read(const std::string& file) = 0;
@@ -59,6 +63,8 @@ class Cgroup {
   virtual absl::StatusOr<UniqueFd> Lock() = 0;
   // Who holds the lock now; 0: nobody.
   virtual pid_t LockHolder() = 0;
+  // The directory, for who will flock() it later.
+  virtual absl::StatusOr<UniqueFd> OpenForLock() = 0;
   // A descriptor of one of the group's files, for a LastWill or a child
   // process.
   virtual absl::StatusOr<UniqueFd> OpenForWrite(const std::string& file) = 0;

@@ -44,6 +44,7 @@ class FakeCgroup : public Cgroup {
   v1::Hierarchy hierarchy() const override { return kernel_.hierarchy_; }
   const std::string& path() const override { return path_; }
   bool is_root() const override { return group_.parent == nullptr; }
+  uint64_t id() const override { return group_.id; }
 
   absl::StatusOr<std::string> Read(const std::string& file) override {
     CKPT_RETURN_IF_ERROR(CheckIsThere());
@@ -99,9 +100,13 @@ class FakeCgroup : public Cgroup {
     return children;
   }
 
-  absl::StatusOr<UniqueFd> Lock() override {
+  absl::StatusOr<UniqueFd> OpenForLock() override {
     CKPT_RETURN_IF_ERROR(CheckIsThere());
-    CKPT_ASSIGN_OR_RETURN(UniqueFd fd, kernel_.OpenLockFile(group_));
+    return kernel_.OpenLockFile(group_);
+  }
+
+  absl::StatusOr<UniqueFd> Lock() override {
+    CKPT_ASSIGN_OR_RETURN(UniqueFd fd, OpenForLock());
     if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
       return absl::UnavailableError(absl::StrCat(
           "cgroup ", path_, " is in use by process ", group_.lock_holder));
@@ -151,6 +156,7 @@ std::unique_ptr<Cgroup> FakeKernel::MakeGroup(const std::string& path) {
   auto group = std::make_unique<Group>();
   group->path = path;
   group->parent = &parent;
+  group->id = groups_.size() + 1;
   group->lock_file = MakeFile("");
   groups_.push_back(std::move(group));
   return std::make_unique<FakeCgroup>(*this, *groups_.back());

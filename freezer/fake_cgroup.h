@@ -25,6 +25,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
@@ -107,6 +108,7 @@ class FakeKernel : public Signaller {
   struct Group {
     std::string path;  // "" for the root
     Group* parent = nullptr;
+    uint64_t id = 1;
     bool removed = false;
     bool self_request = false;
     bool v1_frozen = false;  // seen FROZEN; v1's lazy state

@@ -100,8 +100,6 @@ absl::StatusOr<v1::CgroupStatus> Freezer::GetStatus(bool with_tasks) {
     status.set_state(v1::FREEZER_STATE_FREEZING);
   }
   if (with_tasks) {
-    // Not otherwise: the kernel takes some 10 ms to make /proc/locks.
-    status.set_lock_holder_pid(group_.LockHolder());
     CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> threads, group_.Threads());
     for (const pid_t tid : threads) {
       auto info = DescribeThread(proc_, tid);

@@ -49,8 +49,8 @@ class Freezer {
   Cgroup& group() { return group_; }
   Clock& clock() { return clock_; }
 
-  // The group's state; with `with_tasks` also every thread of it, and who holds
-  // its lock.
+  // The group's state as the kernel has it; with `with_tasks` also every thread
+  // of it.  Who holds it: freezer/group_status.h.
   // NotFound when the group is gone.
   absl::StatusOr<v1::CgroupStatus> GetStatus(bool with_tasks);
 

@@ -130,12 +130,6 @@ TEST_P(FreezerTest, MessageOfAFailedFreezeSaysWhoWhereAndWhatNow) {
   }
 }
 
-TEST_P(FreezerTest, LockHolderIsInTheStatus) {
-  kernel_.HoldLock("/job", 7'000'000);
-  EXPECT_EQ(freezer_.GetStatus(/*with_tasks=*/true)->lock_holder_pid(),
-            7'000'000);
-}
-
 INSTANTIATE_TEST_SUITE_P(Hierarchies, FreezerTest,
                          testing::Values(v1::HIERARCHY_V1, v1::HIERARCHY_V2),
                          [](const auto& info) {

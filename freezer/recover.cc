@@ -1,0 +1,183 @@
+#include "freezer/recover.h"
+
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "base/host.h"
+#include "base/lease.h"
+#include "base/status.h"
+#include "freezer/freezer.h"
+#include "freezer/group_lease.h"
+#include "freezer/group_lock.h"
+
+namespace ckpt::freezer {
+namespace {
+
+constexpr absl::Duration kThawLimit = absl::Seconds(5);
+
+bool IsOfNewerCkpt(const v1::JournalEntry& entry) {
+  return entry.format_version() > kJournalVersion;
+}
+
+bool IsLease(const v1::JournalEntry& entry) {
+  return entry.lease_end_boottime_ns() > 0;
+}
+
+// CRIU, whose ckpt has died, gives the tasks back by itself.  Frozen meanwhile,
+// neither it nor they could ever go on.
+absl::Status CheckNotTraced(Cgroup& group, ProcFs& proc) {
+  CKPT_ASSIGN_OR_RETURN(const auto pids, group.SubtreeProcesses());
+  for (const pid_t pid : pids) {
+    const auto tracer = proc.StatusField(pid, "TracerPid");
+    if (tracer.ok() && !tracer->empty() && *tracer != "0") {
+      return absl::UnavailableError(absl::StrCat(
+          "process ", DescribeTask(proc, pid), " is still traced by ", *tracer,
+          ", most likely the CRIU of the dump that was killed; try again when "
+          "that has ended"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// What the entry's death left undone; the caller holds the group's lock and
+// owns the entry.
+absl::Status GiveBack(Freezer& freezer, ProcFs& proc,
+                      const v1::JournalEntry& entry) {
+  if (entry.origin_frozen() &&
+      entry.hold().purpose() == v1::HOLD_PURPOSE_CHECKPOINT) {
+    CKPT_RETURN_IF_ERROR(CheckNotTraced(freezer.group(), proc));
+  }
+  // Not Freeze(): a group that is to be FROZEN was so before, and a task that
+  // blocks it is no reason to let go of it.
+  if (entry.origin_frozen()) return freezer.WriteRequest(true);
+  const absl::Status status =
+      freezer.Thaw({.deadline = freezer.clock().Now() + kThawLimit}).status();
+  // Its own request is taken back; the ancestor is none of our business.
+  if (absl::IsFailedPrecondition(status)) return absl::OkStatus();
+  return status;
+}
+
+v1::FreezerState StateOf(Freezer& freezer) {
+  const auto status = freezer.GetStatus(/*with_tasks=*/false);
+  return status.ok() ? status->state() : v1::FREEZER_STATE_UNSPECIFIED;
+}
+
+// One call of Recover().
+class Recovery {
+ public:
+  Recovery(Journal& journal, const RecoverOptions& options)
+      : journal_(journal), options_(options) {}
+
+  absl::StatusOr<v1::RecoverReport> Run();
+
+ private:
+  // The group of an entry; null when it is no more.
+  std::unique_ptr<Cgroup> OpenGroup(const v1::JournalEntry& entry);
+  void RemoveStale(const Journal::Item& item);
+  void RecoverGroup(const Journal::Item& item, Cgroup& group);
+  absl::Status Undo(const Journal::Item& item, Freezer& freezer,
+                    v1::RecoveredGroup& result);
+
+  Journal& journal_;
+  const RecoverOptions& options_;
+  v1::RecoverReport report_;
+};
+
+std::unique_ptr<Cgroup> Recovery::OpenGroup(const v1::JournalEntry& entry) {
+  if (!IsValid(entry)) return nullptr;
+  auto group = options_.open(entry.cgroup());
+  if (!group.ok() || (*group)->hierarchy() != entry.hierarchy() ||
+      (*group)->id() != entry.inode()) {
+    return nullptr;
+  }
+  return *std::move(group);
+}
+
+void Recovery::RemoveStale(const Journal::Item& item) {
+  if (item.parsed) report_.set_stale(report_.stale() + 1);
+  if (options_.dry_run) return;
+  // Its destructor removes it.
+  (void)journal_.TakeOver(item.name);
+}
+
+absl::Status Recovery::Undo(const Journal::Item& item, Freezer& freezer,
+                            v1::RecoveredGroup& result) {
+  auto entry = journal_.TakeOver(item.name);
+  CKPT_RETURN_IF_ERROR(entry.status());
+  const v1::JournalEntry& tells = (*entry)->entry();
+  if (IsLease(tells) &&
+      BootTime() < absl::Nanoseconds(tells.lease_end_boottime_ns())) {
+    result.set_lease_resumed(true);
+    return GroupLease::Resume(freezer.group(), *std::move(entry));
+  }
+  absl::Status status = GiveBack(freezer, options_.proc, tells);
+  if (!status.ok()) (*entry)->Forget();  // it stays, for the next time
+  return status;
+}
+
+void Recovery::RecoverGroup(const Journal::Item& item, Cgroup& group) {
+  Freezer freezer(group, options_.proc, options_.clock);
+  v1::RecoveredGroup result;
+  result.set_cgroup(item.entry.cgroup());
+  *result.mutable_hold() = item.entry.hold();
+  result.set_found(StateOf(freezer));
+  absl::Status status;
+  if (!options_.dry_run) {
+    const auto lock = LockGroup(group, journal_);
+    status = lock.ok() ? Undo(item, freezer, result) : lock.status();
+    // Another one was faster.
+    if (absl::IsNotFound(status)) return;
+  }
+  result.set_now(StateOf(freezer));
+  result.set_thawed(result.found() != v1::FREEZER_STATE_THAWED &&
+                    result.now() == v1::FREEZER_STATE_THAWED);
+  if (!status.ok()) result.set_problem(std::string(status.message()));
+  *report_.add_groups() = std::move(result);
+}
+
+absl::StatusOr<v1::RecoverReport> Recovery::Run() {
+  CKPT_ASSIGN_OR_RETURN(const std::vector<Journal::Item> items,
+                        journal_.List());
+  for (const Journal::Item& item : items) {
+    if (!item.entry.hold().abandoned()) continue;
+    if (item.parsed && IsOfNewerCkpt(item.entry)) continue;
+    const auto group = item.parsed ? OpenGroup(item.entry) : nullptr;
+    if (group == nullptr) {
+      RemoveStale(item);
+    } else {
+      RecoverGroup(item, *group);
+    }
+  }
+  return report_;
+}
+
+}  // namespace
+
+absl::StatusOr<v1::RecoverReport> Recover(Journal& journal,
+                                          const RecoverOptions& options) {
+  return Recovery(journal, options).Run();
+}
+
+absl::Status RecoverLockedGroup(Cgroup& group, Journal& journal) {
+  auto entry =
+      journal.TakeOver(Journal::FileName(Journal::Kind::kOperation, group));
+  if (absl::IsNotFound(entry.status())) return absl::OkStatus();
+  CKPT_RETURN_IF_ERROR(entry.status());
+  const v1::JournalEntry& tells = (*entry)->entry();
+  if (IsOfNewerCkpt(tells)) {
+    (*entry)->Forget();
+    return absl::FailedPreconditionError(absl::StrCat(
+        "cgroup ", group.path(),
+        " was left by a newer ckpt that was killed; run that one's 'ckpt "
+        "recover'; nothing was touched"));
+  }
+  if (!IsValid(tells)) return absl::OkStatus();  // removed
+  Freezer freezer(group, ProcFs::Real(), Clock::Real());
+  absl::Status status = GiveBack(freezer, ProcFs::Real(), tells);
+  if (!status.ok()) (*entry)->Forget();
+  return status;
+}
+
+}  // namespace ckpt::freezer
