@@ -19,6 +19,8 @@
 #include "criu/work_dir.h"
 #include "freezer/freezer.h"
 #include "freezer/frozen_scope.h"
+#include "freezer/group_hold.h"
+#include "freezer/group_lease.h"
 #include "freezer/verify.h"
 #include "store/criu_images.h"
 
@@ -81,7 +83,7 @@ class DumpOperation : public criu::Notifications {
   // In the order of their making; undone in reverse.
   Job job_;
   std::vector<pid_t> tree_;  // as frozen
-  UniqueFd group_lock_;
+  std::unique_ptr<freezer::GroupHold> hold_;
   std::unique_ptr<PendingImage> pending_;
   std::unique_ptr<criu::WorkDir> work_dir_;
   std::unique_ptr<criu::Session> criu_;
@@ -99,7 +101,9 @@ class DumpOperation : public criu::Notifications {
 absl::Status DumpOperation::Prepare() {
   CKPT_ASSIGN_OR_RETURN(job_, FindJob(request_, proc_));
   if (job_.group != nullptr) {
-    CKPT_ASSIGN_OR_RETURN(group_lock_, job_.group->Lock());
+    CKPT_ASSIGN_OR_RETURN(
+        hold_, freezer::GroupHold::Take(
+                   *job_.group, {.purpose = v1::HOLD_PURPOSE_CHECKPOINT}));
     freezer_ = std::make_unique<freezer::Freezer>(*job_.group, proc_, clock_);
   } else {
     report_.add_warnings(
@@ -137,7 +141,7 @@ absl::Status DumpOperation::ArmGuardian() {
     guardian_->AddWaitExit(criu_->pidfd(), kGuardianPatience);
     // CRIU leaves the group as it found it, which is frozen.
     guardian_->AddWrite(request_file.get(), freezer_->RequestWord(frozen));
-    guardian_->KeepOpen(group_lock_.get());
+    hold_->Protect(*guardian_);
   } else {
     guardian_->AddWaitExit(criu_->pidfd(), kGuardianPatience);
     guardian_->AddKill(criu_->pidfd());
@@ -266,7 +270,10 @@ absl::Status DumpOperation::Finish() {
       absl::ToDoubleSeconds(clock_.Now() - frozen_at_));
   // Whatever the origin was: a frozen empty group would freeze the next
   // restore.
-  if (scope_ != nullptr) CKPT_RETURN_IF_ERROR(scope_->LeaveThawed());
+  if (scope_ != nullptr) {
+    CKPT_RETURN_IF_ERROR(scope_->LeaveThawed());
+    freezer::EndLease(*job_.group);
+  }
   return guardian_->Disarm();
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/cancellation.h"
 #include "cli/flags.h"
@@ -17,6 +18,14 @@ struct Context {
   const Cancellation* cancel = nullptr;  // Ctrl-C and SIGTERM
 };
 
+// How a report gets to standard output where that is part of the operation:
+// what was done is undone if it does not.
+class Delivery {
+ public:
+  virtual ~Delivery() = default;
+  virtual absl::Status Deliver(const std::string& text) = 0;
+};
+
 // What a verb has to say: the report for programs (--json) and the text for
 // people, both from the same message.
 struct Output {
@@ -24,6 +33,8 @@ struct Output {
   std::string text;
   // For `check`: the report is complete, and the exit status is not 0.
   absl::Status verdict;
+  // For `freeze`; null: the caller prints.
+  std::unique_ptr<Delivery> delivery;
 };
 
 struct Command {
@@ -47,6 +58,7 @@ Command DumpCommand();
 Command FreezeCommand();
 Command KillCommand();
 Command ListCommand();
+Command RecoverCommand();
 Command RemoveCommand();
 Command RestoreCommand();
 Command ShowCommand();
@@ -60,7 +72,7 @@ Command VersionCommand();
 template <typename Report>
 Output MakeOutput(Report report, std::string text) {
   return {std::make_unique<Report>(std::move(report)), std::move(text),
-          absl::OkStatus()};
+          absl::OkStatus(), nullptr};
 }
 
 }  // namespace ckpt::cli

@@ -6,8 +6,8 @@ const std::vector<Command>& AllCommands() {
   static const auto& commands = *new std::vector<Command>{
       DumpCommand(),   RestoreCommand(),      ListCommand(),   ShowCommand(),
       VerifyCommand(), RemoveCommand(),       FreezeCommand(), ThawCommand(),
-      StatusCommand(), VerifyFreezeCommand(), KillCommand(),   CheckCommand(),
-      VersionCommand()};
+      StatusCommand(), VerifyFreezeCommand(), KillCommand(),   RecoverCommand(),
+      CheckCommand(),  VersionCommand()};
   return commands;
 }
 

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <climits>
+#include <cstdio>
 #include <cstdlib>
 #include <utility>
 
@@ -11,7 +12,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "base/status.h"
+#include "cli/render.h"
+#include "freezer/journal.h"
 #include "freezer/lookup.h"
+#include "freezer/recover.h"
 
 namespace ckpt::cli {
 namespace {
@@ -109,11 +113,17 @@ absl::StatusOr<std::unique_ptr<freezer::Cgroup>> GroupFlag(
   return freezer::FindCgroup(arguments.Get("cgroup"), hierarchy);
 }
 
-absl::StatusOr<LockedGroup> LockedGroupFlag(const Arguments& arguments) {
-  LockedGroup locked;
-  CKPT_ASSIGN_OR_RETURN(locked.group, GroupFlag(arguments));
-  CKPT_ASSIGN_OR_RETURN(locked.lock, locked.group->Lock());
-  return locked;
+void RecoverFirst() {
+  const auto report = freezer::Recover(freezer::Journal::Default());
+  if (!report.ok()) return;  // the operation meets the same trouble, and tells
+  for (const v1::RecoveredGroup& group : report->groups()) {
+    if (group.problem().empty()) {
+      std::fputs(
+          absl::StrCat("ckpt: ", RenderRecovered(group, /*dry_run=*/false))
+              .c_str(),
+          stderr);
+    }
+  }
 }
 
 ImageStore StoreFlag(const Arguments& arguments) {

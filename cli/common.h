@@ -25,12 +25,9 @@ absl::StatusOr<v1::Hierarchy> HierarchyFlag(const Arguments& arguments);
 // The group of --cgroup and --freezer.
 absl::StatusOr<std::unique_ptr<freezer::Cgroup>> GroupFlag(
     const Arguments& arguments);
-// The same, locked against a checkpoint that runs: Unavailable then.
-struct LockedGroup {
-  std::unique_ptr<freezer::Cgroup> group;
-  UniqueFd lock;
-};
-absl::StatusOr<LockedGroup> LockedGroupFlag(const Arguments& arguments);
+// Gives back what ended ckpts have left (freezer/recover.h), as every verb does
+// first that changes anything; a line on standard error tells of each group.
+void RecoverFirst();
 ImageStore StoreFlag(const Arguments& arguments);
 // CRIU's options; config files and descriptors are checked.
 absl::StatusOr<v1::CriuOptions> CriuFlags(const Arguments& arguments);

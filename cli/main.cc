@@ -1,5 +1,6 @@
 // ckpt: finds the verb, runs it, prints its report or its error.
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -117,6 +118,13 @@ int Fail(absl::string_view verb, const absl::Status& status, bool json) {
   return static_cast<int>(status.code());
 }
 
+absl::Status Print(const std::string& text) {
+  std::fputs(text.c_str(), stdout);
+  if (std::fflush(stdout) == 0) return absl::OkStatus();
+  return absl::InternalError(
+      "done, but the report could not be written to standard output");
+}
+
 int UsageError(const std::string& message, const std::string& help) {
   absl::FPrintF(stderr, "%s; see '%s --help'\n", message, help);
   return kUsageError;
@@ -147,18 +155,26 @@ int RunCommand(const Command& command, const std::vector<std::string>& words) {
   CatchSignals();
   const auto output = command.run(*arguments, {.cancel = interrupted});
   if (!output.ok()) return Fail(command.name, output.status(), json);
-  std::fputs(json ? ToJson(*output->report).c_str() : output->text.c_str(),
-             stdout);
-  if (std::fflush(stdout) != 0) {
-    return Fail(command.name,
-                absl::InternalError("done, but the report could not be "
-                                    "written to standard output"),
-                false);
-  }
+  const std::string text = json ? ToJson(*output->report) : output->text;
+  const absl::Status printed = output->delivery != nullptr
+                                   ? output->delivery->Deliver(text)
+                                   : Print(text);
+  if (!printed.ok()) return Fail(command.name, printed, false);
   return static_cast<int>(output->verdict.code());
 }
 
+// Descriptors 0 to 2 that the caller has closed are not left to the files that
+// we open: a report would go there.
+void OccupyStandardFiles() {
+  int fd;
+  do {
+    fd = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  } while (fd >= 0 && fd <= STDERR_FILENO);
+  if (fd >= 0) ::close(fd);
+}
+
 int Main(int argc, char** argv) {
+  OccupyStandardFiles();
   if (argc < 2) {
     std::fputs(Overview().c_str(), stderr);
     return kUsageError;

@@ -69,9 +69,43 @@ void AppendTree(
   }
 }
 
+absl::string_view WorkOf(v1::HoldPurpose purpose) {
+  switch (purpose) {
+    case v1::HOLD_PURPOSE_FREEZE:
+      return "a freeze, thaw or kill";
+    case v1::HOLD_PURPOSE_CHECKPOINT:
+      return "a dump";
+    case v1::HOLD_PURPOSE_RESTORE:
+      return "a restore";
+    case v1::HOLD_PURPOSE_LEASE:
+      return "a lease";
+    default:
+      return "other work";
+  }
+}
+
 std::string Date(int64_t unix_ns) {
   return absl::FormatTime("%Y-%m-%d %H:%M:%S UTC", absl::FromUnixNanos(unix_ns),
                           absl::UTCTimeZone());
+}
+
+std::string RenderHold(const v1::Hold& hold) {
+  const std::string who =
+      absl::StrCat("process ", hold.pid(), " (", hold.comm(), ")");
+  const absl::string_view work = WorkOf(hold.purpose());
+  std::string text;
+  if (hold.abandoned()) {
+    text = Row("left by",
+               absl::StrCat(who, ", killed in ", work, "; see 'ckpt recover'"));
+  } else if (hold.purpose() != v1::HOLD_PURPOSE_LEASE) {
+    text = Row("in use by", absl::StrCat(who, ": ", work));
+  }
+  if (hold.lease_until_unix_ns() > 0) {
+    absl::StrAppend(
+        &text,
+        Row("lease", absl::StrCat("until ", Date(hold.lease_until_unix_ns()))));
+  }
+  return text;
 }
 
 }  // namespace
@@ -104,7 +138,12 @@ std::string RenderStatus(const v1::CgroupStatus& status) {
   std::string text = absl::StrCat(
       status.cgroup(), " (", freezer::HierarchyName(status.hierarchy()), ")\n",
       Row("state", absl::StrCat(StateWord(status.state()), why)));
-  if (status.lock_holder_pid() > 0) {
+  if (status.state() == v1::FREEZER_STATE_CHECKPOINTING) {
+    absl::StrAppend(&text, Row("kernel", StateWord(status.kernel_state())));
+  }
+  if (status.has_hold()) {
+    absl::StrAppend(&text, RenderHold(status.hold()));
+  } else if (status.lock_holder_pid() > 0) {
     absl::StrAppend(
         &text,
         Row("in use by", absl::StrCat("process ", status.lock_holder_pid())));
@@ -154,6 +193,36 @@ std::string RenderVerifyFreeze(const v1::VerifyFreezeReport& report) {
           ? ""
           : absl::StrCat(", process ", report.except(), " excepted"),
       "; frozen ", why, "\n");
+}
+
+std::string RenderRecovered(const v1::RecoveredGroup& group, bool dry_run) {
+  std::string done;
+  if (dry_run) {
+    done = absl::StrCat("it is ", StateWord(group.found()));
+  } else if (!group.problem().empty()) {
+    done = absl::StrCat("not given back: ", group.problem());
+  } else if (group.lease_resumed()) {
+    done = absl::StrCat("its lease goes on, until ",
+                        Date(group.hold().lease_until_unix_ns()));
+  } else {
+    done = absl::StrCat("given back, ", StateWord(group.found()), " -> ",
+                        StateWord(group.now()));
+  }
+  return absl::StrCat(group.cgroup(), ": left by process ", group.hold().pid(),
+                      " (", group.hold().comm(), "), killed in ",
+                      WorkOf(group.hold().purpose()), "; ", done, "\n");
+}
+
+std::string RenderRecover(const v1::RecoverReport& report, bool dry_run) {
+  std::string text;
+  for (const v1::RecoveredGroup& group : report.groups()) {
+    absl::StrAppend(&text, RenderRecovered(group, dry_run));
+  }
+  if (report.stale() > 0) {
+    absl::StrAppend(&text, Plural(report.stale(), "entry", "entries"),
+                    " of groups that are no more\n");
+  }
+  return text.empty() ? "nothing to recover\n" : text;
 }
 
 std::string RenderKill(const v1::KillReport& report) {

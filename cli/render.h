@@ -12,6 +12,9 @@ namespace ckpt::cli {
 std::string RenderStatus(const v1::CgroupStatus& status);
 std::string RenderFreeze(const v1::FreezeReport& report);
 std::string RenderVerifyFreeze(const v1::VerifyFreezeReport& report);
+std::string RenderRecover(const v1::RecoverReport& report, bool dry_run);
+// A line.
+std::string RenderRecovered(const v1::RecoveredGroup& group, bool dry_run);
 std::string RenderKill(const v1::KillReport& report);
 std::string RenderDump(const v1::DumpReport& report);
 std::string RenderRestore(const v1::RestoreReport& report);

@@ -10,6 +10,7 @@
 #include "freezer/recover.h"
 
 namespace ckpt::freezer {
+
 absl::StatusOr<std::unique_ptr<GroupHold>> GroupHold::Take(
     Cgroup& group, const Options& options, Journal& journal) {
   CKPT_ASSIGN_OR_RETURN(UniqueFd lock, LockGroup(group, journal));
@@ -20,8 +21,7 @@ absl::StatusOr<std::unique_ptr<GroupHold>> GroupHold::Take(
     if (options.needs_journal) return recovered;
     return hold;
   }
-  CKPT_ASSIGN_OR_RETURN(const bool frozen,
-                        MakeBackend(group)->ReadSelfRequest());
+  CKPT_ASSIGN_OR_RETURN(const bool frozen, MakeBackend(group)->ReadRequest(0));
   hold->give_back_frozen_ = options.give_back_frozen.value_or(frozen);
   auto entry = journal.Write(
       Journal::Kind::kOperation,

@@ -25,6 +25,7 @@
 #include "criu/work_dir.h"
 #include "freezer/cgroup.h"
 #include "freezer/freezer.h"
+#include "freezer/group_hold.h"
 #include "freezer/kill.h"
 #include "freezer/lookup.h"
 #include "restore/preflight.h"
@@ -105,7 +106,7 @@ class RestoreOperation : public criu::Notifications {
   ImageContents contents_;
   bool created_group_ = false;
   std::unique_ptr<freezer::Cgroup> group_;
-  UniqueFd group_lock_;
+  std::unique_ptr<freezer::GroupHold> hold_;
   std::unique_ptr<criu::WorkDir> work_dir_;
   std::unique_ptr<criu::Session> criu_;
   std::unique_ptr<LastWill> guardian_;
@@ -175,7 +176,9 @@ absl::Status RestoreOperation::PrepareGroup() {
                      " is the root of its hierarchy; name another with "
                      "--cgroup; nothing was started"));
   }
-  CKPT_ASSIGN_OR_RETURN(group_lock_, group_->Lock());
+  CKPT_ASSIGN_OR_RETURN(
+      hold_,
+      freezer::GroupHold::Take(*group_, {.purpose = v1::HOLD_PURPOSE_RESTORE}));
   CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> pids,
                         group_->SubtreeProcesses());
   if (!pids.empty()) {
@@ -209,7 +212,7 @@ absl::Status RestoreOperation::ArmGuardian() {
   guardian_->AddKill(criu_->pidfd());
   guardian_->AddKillProcessGroup(criu_->pid());  // its helpers
   guardian_->AddKillListed(procs.get(), kKillLimit);
-  guardian_->KeepOpen(group_lock_.get());
+  hold_->Protect(*guardian_);
   return guardian_->Arm();
 }
 
@@ -331,7 +334,7 @@ absl::Status RestoreOperation::Finish() {
 absl::Status RestoreOperation::Undo(absl::Status why) {
   criu_.reset();
   absl::Status undone;
-  if (group_ != nullptr && group_lock_.ok()) {
+  if (hold_ != nullptr) {
     freezer::Freezer freezer(*group_, proc_, clock_);
     auto pids = group_->SubtreeProcesses();
     if (guardian_ != nullptr && pids.ok() && !pids->empty()) {

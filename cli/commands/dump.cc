@@ -36,6 +36,7 @@ absl::StatusOr<v1::DumpRequest> ParseRequest(const Arguments& arguments) {
 
 absl::StatusOr<Output> Run(const Arguments& arguments, const Context& context) {
   CKPT_ASSIGN_OR_RETURN(const v1::DumpRequest request, ParseRequest(arguments));
+  RecoverFirst();
   const ImageStore store = StoreFlag(arguments);
   CKPT_ASSIGN_OR_RETURN(const std::string criu,
                         criu::FindCriu(arguments.Get("criu")));

@@ -1,13 +1,19 @@
+#include <unistd.h>
+
+#include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/cancellation.h"
 #include "base/clock.h"
-#include "base/proc.h"
+#include "base/fault.h"
 #include "base/status.h"
 #include "cli/command.h"
 #include "cli/common.h"
 #include "cli/render.h"
-#include "freezer/freezer.h"
+#include "freezer/guarded_groups.h"
 
 namespace ckpt::cli {
 namespace {
@@ -22,21 +28,46 @@ absl::StatusOr<v1::OnBusy> OnBusyFlag(const Arguments& arguments) {
       absl::StrCat("--on-busy '", text, "' is none of cancel, keep"));
 }
 
+// The freeze stands once its report is printed, and not before.
+class HandOver : public Delivery {
+ public:
+  HandOver(std::unique_ptr<freezer::GuardedGroups> groups,
+           const Cancellation* cancel)
+      : groups_(std::move(groups)), cancel_(cancel) {}
+
+  absl::Status Deliver(const std::string& text) override {
+    return groups_->HandOver(text, cancel_);
+  }
+
+ private:
+  const std::unique_ptr<freezer::GuardedGroups> groups_;
+  const Cancellation* const cancel_;
+};
+
 absl::StatusOr<Output> Run(const Arguments& arguments, const Context& context) {
   CKPT_RETURN_IF_ERROR(arguments.NoPositional());
   CKPT_ASSIGN_OR_RETURN(const double timeout,
                         arguments.Seconds("timeout", kTimeoutSeconds));
   CKPT_ASSIGN_OR_RETURN(const v1::OnBusy on_busy, OnBusyFlag(arguments));
-  CKPT_ASSIGN_OR_RETURN(const LockedGroup locked, LockedGroupFlag(arguments));
-  Clock& clock = Clock::Real();
-  freezer::Freezer freezer(*locked.group, ProcFs::Real(), clock);
+  RecoverFirst();
+  std::vector<std::unique_ptr<freezer::Cgroup>> groups(1);
+  CKPT_ASSIGN_OR_RETURN(groups[0], GroupFlag(arguments));
   CKPT_ASSIGN_OR_RETURN(
-      v1::FreezeReport report,
-      freezer.Freeze({.deadline = clock.Now() + absl::Seconds(timeout),
-                      .cancel = context.cancel,
-                      .on_busy = on_busy}));
-  std::string text = RenderFreeze(report);
-  return MakeOutput(std::move(report), std::move(text));
+      auto guarded, freezer::GuardedGroups::Take(std::move(groups),
+                                                 {.output_fd = STDOUT_FILENO}));
+  auto report = guarded->freezer(0).Freeze(
+      {.deadline = Clock::Real().Now() + absl::Seconds(timeout),
+       .cancel = context.cancel,
+       .on_busy = on_busy});
+  if (!report.ok()) {
+    return AppendError(report.status(), "guardian", guarded->Release());
+  }
+  CKPT_RETURN_IF_ERROR(FaultPoint("freeze.frozen"));
+  std::string text = RenderFreeze(*report);
+  Output output = MakeOutput(*std::move(report), std::move(text));
+  output.delivery =
+      std::make_unique<HandOver>(std::move(guarded), context.cancel);
+  return output;
 }
 
 }  // namespace

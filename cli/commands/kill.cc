@@ -3,18 +3,22 @@
 #include <signal.h>
 
 #include <cstring>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
-#include "base/proc.h"
 #include "base/status.h"
 #include "cli/command.h"
 #include "cli/common.h"
 #include "cli/render.h"
-#include "freezer/freezer.h"
+#include "freezer/group_lease.h"
+#include "freezer/guarded_groups.h"
 
 namespace ckpt::cli {
 namespace {
@@ -45,15 +49,24 @@ absl::StatusOr<Output> Run(const Arguments& arguments, const Context&) {
   }
   CKPT_ASSIGN_OR_RETURN(const double timeout,
                         arguments.Seconds("timeout", kTimeoutSeconds));
-  CKPT_ASSIGN_OR_RETURN(const LockedGroup locked, LockedGroupFlag(arguments));
-  Clock& clock = Clock::Real();
-  freezer::Freezer freezer(*locked.group, ProcFs::Real(), clock);
-  CKPT_ASSIGN_OR_RETURN(
-      v1::KillReport report,
-      freezer::KillGroup(freezer, signal,
-                         clock.Now() + absl::Seconds(timeout)));
-  std::string text = RenderKill(report);
-  return MakeOutput(std::move(report), std::move(text));
+  RecoverFirst();
+  std::vector<std::unique_ptr<freezer::Cgroup>> groups(1);
+  CKPT_ASSIGN_OR_RETURN(groups[0], GroupFlag(arguments));
+  // Killed tasks leave a v1 group only when it is thawed, whatever it was.
+  freezer::GroupHold::Options hold = {.purpose = v1::HOLD_PURPOSE_FREEZE,
+                                      .needs_journal = false};
+  if (signal == SIGKILL) hold.give_back_frozen = false;
+  CKPT_ASSIGN_OR_RETURN(auto guarded, freezer::GuardedGroups::Take(
+                                          std::move(groups), {.hold = hold}));
+  freezer::Freezer& freezer = guarded->freezer(0);
+  auto report = freezer::KillGroup(
+      freezer, signal, Clock::Real().Now() + absl::Seconds(timeout));
+  if (signal == SIGKILL && report.ok()) freezer::EndLease(freezer.group());
+  absl::Status released = guarded->Release();
+  if (!report.ok()) return AppendError(report.status(), "guardian", released);
+  CKPT_RETURN_IF_ERROR(released);
+  std::string text = RenderKill(*report);
+  return MakeOutput(*std::move(report), std::move(text));
 }
 
 }  // namespace

@@ -5,6 +5,8 @@
 #include "cli/common.h"
 #include "cli/render.h"
 #include "freezer/freezer.h"
+#include "freezer/group_hold.h"
+#include "freezer/group_lease.h"
 
 namespace ckpt::cli {
 namespace {
@@ -15,13 +17,21 @@ absl::StatusOr<Output> Run(const Arguments& arguments, const Context& context) {
   CKPT_RETURN_IF_ERROR(arguments.NoPositional());
   CKPT_ASSIGN_OR_RETURN(const double timeout,
                         arguments.Seconds("timeout", kTimeoutSeconds));
-  CKPT_ASSIGN_OR_RETURN(const LockedGroup locked, LockedGroupFlag(arguments));
-  Clock& clock = Clock::Real();
-  freezer::Freezer freezer(*locked.group, ProcFs::Real(), clock);
+  RecoverFirst();
+  CKPT_ASSIGN_OR_RETURN(const auto group, GroupFlag(arguments));
+  // One that is cut short is completed: nothing is ever frozen by a thaw.
   CKPT_ASSIGN_OR_RETURN(
-      v1::FreezeReport report,
-      freezer.Thaw({.deadline = clock.Now() + absl::Seconds(timeout),
-                    .cancel = context.cancel}));
+      const auto hold,
+      freezer::GroupHold::Take(*group, {.purpose = v1::HOLD_PURPOSE_FREEZE,
+                                        .give_back_frozen = false,
+                                        .needs_journal = false}));
+  Clock& clock = Clock::Real();
+  freezer::Freezer freezer(*group, ProcFs::Real(), clock);
+  auto thawed = freezer.Thaw({.deadline = clock.Now() + absl::Seconds(timeout),
+                              .cancel = context.cancel});
+  // Whatever became of its tasks, its own request is taken back.
+  if (!absl::IsNotFound(thawed.status())) freezer::EndLease(*group);
+  CKPT_ASSIGN_OR_RETURN(v1::FreezeReport report, std::move(thawed));
   std::string text = RenderFreeze(report);
   return MakeOutput(std::move(report), std::move(text));
 }

@@ -1,6 +1,7 @@
 #include "tests/e2e/ckpt_runner.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <iterator>
 #include <utility>
 
@@ -15,6 +16,11 @@ constexpr absl::string_view kStoreVerbs[] = {
     "dump", "restore", "list", "show", "verify", "remove", "check"};
 
 }  // namespace
+
+CkptRunner::CkptRunner() {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): no other thread yet.
+  ::setenv("CKPT_RUN_DIR", dir_.File("run").c_str(), 1);
+}
 
 std::string CkptRunner::Binary() { return RunfilesPath("cli/ckpt"); }
 

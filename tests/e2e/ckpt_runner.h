@@ -18,9 +18,12 @@
 
 namespace ckpt {
 
-// Not thread-safe.  Has a store of its own, removed with it.
+// Not thread-safe.  Has a store and a journal of its own, removed with it.
 class CkptRunner {
  public:
+  // Sets CKPT_RUN_DIR for every program that the test starts.
+  CkptRunner();
+
   // Path of the binary.
   static std::string Binary();
 

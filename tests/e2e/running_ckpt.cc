@@ -23,7 +23,8 @@ constexpr absl::Duration kPoll = absl::Milliseconds(1);
 
 RunningCkpt::RunningCkpt(const std::vector<std::string>& argv,
                          const std::string& fault)
-    : errors_(::memfd_create("stderr", MFD_CLOEXEC)) {
+    : errors_(::memfd_create("stderr", MFD_CLOEXEC)),
+      output_(::memfd_create("stdout", MFD_CLOEXEC)) {
   std::vector<char*> words;
   for (const std::string& word : argv) {
     words.push_back(const_cast<char*>(word.c_str()));
@@ -40,7 +41,7 @@ RunningCkpt::RunningCkpt(const std::vector<std::string>& argv,
   if (pid_ != 0) return;
   const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
   ::dup2(null, STDIN_FILENO);
-  ::dup2(null, STDOUT_FILENO);
+  ::dup2(output_.get(), STDOUT_FILENO);
   ::dup2(errors_.get(), STDERR_FILENO);
   ::execve(words[0], words.data(), environment.data());
   ::_exit(127);
@@ -70,20 +71,42 @@ void RunningCkpt::Continue() { Signal(SIGCONT); }
 
 void RunningCkpt::Signal(int signal) { ::kill(pid_, signal); }
 
-pid_t RunningCkpt::CriuPid() const {
+pid_t RunningCkpt::FindChild(
+    const std::function<bool(const std::string& command)>& matches) const {
   ProcFs& proc = ProcFs::Real();
   const auto children = proc.Children(pid_);
   if (!children.ok()) return 0;
   for (const pid_t child : *children) {
     const auto command = proc.Read(child, "cmdline");
-    if (command.ok() && absl::StrContains(*command, "criu")) return child;
+    if (command.ok() && matches(*command)) return child;
   }
   return 0;
+}
+
+pid_t RunningCkpt::CriuPid() const {
+  return FindChild([](const std::string& command) {
+    return absl::StrContains(command, "criu");
+  });
 }
 
 bool RunningCkpt::KillCriu() {
   const pid_t criu = CriuPid();
   return criu > 0 && ::kill(criu, SIGKILL) == 0;
+}
+
+bool RunningCkpt::KillGuardian() {
+  ProcFs& proc = ProcFs::Real();
+  // Forked, and nothing executed: it has the command line of its parent.
+  const auto own = proc.Read(pid_, "cmdline");
+  const pid_t guardian = FindChild([&own](const std::string& command) {
+    return own.ok() && command == *own;
+  });
+  if (guardian <= 0 || ::kill(guardian, SIGKILL) != 0) return false;
+  while (true) {
+    const auto stat = proc.Stat(guardian);
+    if (!stat.ok() || stat->state == 'Z') return true;
+    Clock::Real().Sleep(kPoll);
+  }
 }
 
 int RunningCkpt::Wait() {
@@ -94,10 +117,9 @@ int RunningCkpt::Wait() {
   return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-std::string RunningCkpt::ReadErrors() {
-  std::string text(static_cast<size_t>(::lseek(errors_.get(), 0, SEEK_END)),
-                   '\0');
-  const ssize_t count = ::pread(errors_.get(), text.data(), text.size(), 0);
+std::string RunningCkpt::ReadAll(const UniqueFd& file) {
+  std::string text(static_cast<size_t>(::lseek(file.get(), 0, SEEK_END)), '\0');
+  const ssize_t count = ::pread(file.get(), text.data(), text.size(), 0);
   text.resize(static_cast<size_t>(count > 0 ? count : 0));
   return text;
 }

@@ -11,6 +11,7 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -22,7 +23,7 @@ namespace ckpt {
 // Not thread-safe.
 class RunningCkpt {
  public:
-  // Starts it with CKPT_FAULT=`fault` ("" for none), its stderr kept.
+  // Starts it with CKPT_FAULT=`fault` ("" for none); what it prints is kept.
   RunningCkpt(const std::vector<std::string>& argv, const std::string& fault);
   ~RunningCkpt();  // SIGKILL if it still runs
   RunningCkpt(const RunningCkpt&) = delete;
@@ -40,14 +41,23 @@ class RunningCkpt {
   // SIGKILL; false when there is no CRIU.
   bool KillCriu();
 
+  // The same for its guardian, which is dead when this returns.
+  bool KillGuardian();
+
   // Exit status, or 128 + N for signal N.
   int Wait();
-  // What it printed to stderr; after Wait().
-  std::string ReadErrors();
+  // What it printed to stderr and stdout; after Wait().
+  std::string ReadErrors() { return ReadAll(errors_); }
+  std::string ReadOutput() { return ReadAll(output_); }
 
  private:
+  static std::string ReadAll(const UniqueFd& file);
+  // A child whose command line matches, or 0.
+  pid_t FindChild(
+      const std::function<bool(const std::string& command)>& matches) const;
+
   pid_t pid_ = -1;
-  UniqueFd errors_;
+  UniqueFd errors_, output_;
 };
 
 }  // namespace ckpt
