@@ -12,6 +12,7 @@
 #include "base/proc.h"
 #include "base/status.h"
 #include "base/unique_fd.h"
+#include "checkpoint/held_group.h"
 #include "checkpoint/job.h"
 #include "checkpoint/manifest.h"
 #include "checkpoint/preflight.h"
@@ -19,9 +20,7 @@
 #include "criu/work_dir.h"
 #include "freezer/freezer.h"
 #include "freezer/frozen_scope.h"
-#include "freezer/group_hold.h"
 #include "freezer/group_lease.h"
-#include "freezer/verify.h"
 #include "store/criu_images.h"
 
 namespace ckpt::checkpoint {
@@ -53,6 +52,7 @@ class DumpOperation : public criu::Notifications {
 
   absl::Status PreDump() override;
   absl::Status PostDump() override;
+  absl::Status Alarm() override { return held_->CheckWrites(); }
 
  private:
   bool leaves_job() const {
@@ -82,14 +82,12 @@ class DumpOperation : public criu::Notifications {
 
   // In the order of their making; undone in reverse.
   Job job_;
-  std::vector<pid_t> tree_;  // as frozen
-  std::unique_ptr<freezer::GroupHold> hold_;
+  std::vector<pid_t> tree_;          // as frozen
+  std::unique_ptr<HeldGroup> held_;  // null with no_freezer
   std::unique_ptr<PendingImage> pending_;
   std::unique_ptr<criu::WorkDir> work_dir_;
   std::unique_ptr<criu::Session> criu_;
-  std::unique_ptr<freezer::Freezer> freezer_;
   std::unique_ptr<LastWill> guardian_;
-  std::unique_ptr<freezer::FrozenScope> scope_;
   v1::Manifest manifest_;
   bool committed_ = false;
 
@@ -102,9 +100,8 @@ absl::Status DumpOperation::Prepare() {
   CKPT_ASSIGN_OR_RETURN(job_, FindJob(request_, proc_));
   if (job_.group != nullptr) {
     CKPT_ASSIGN_OR_RETURN(
-        hold_, freezer::GroupHold::Take(
-                   *job_.group, {.purpose = v1::HOLD_PURPOSE_CHECKPOINT}));
-    freezer_ = std::make_unique<freezer::Freezer>(*job_.group, proc_, clock_);
+        held_,
+        HeldGroup::Take(*job_.group, {.root = job_.root}, proc_, clock_));
   } else {
     report_.add_warnings(
         "--no-freezer: tasks were stopped one by one by ptrace; that none "
@@ -125,23 +122,24 @@ absl::Status DumpOperation::ArmGuardian() {
   // CRIU resumes the tasks when it fails, so it is made to fail, not killed.
   guardian_->AddLimitFileSize(criu_->pid());
   UniqueFd request_file;
-  if (freezer_ != nullptr) {
-    CKPT_ASSIGN_OR_RETURN(request_file, freezer_->OpenRequestFile());
+  if (held_ != nullptr) {
+    freezer::Freezer& freezer = held_->freezer();
+    CKPT_ASSIGN_OR_RETURN(request_file, freezer.OpenRequestFile());
     CKPT_ASSIGN_OR_RETURN(const v1::CgroupStatus origin,
-                          freezer_->GetStatus(/*with_tasks=*/false));
+                          freezer.GetStatus(/*with_tasks=*/false));
     const bool frozen = origin.self_freezing();
     // A thaw first: CRIU may be about to look at the group.  Never a freeze
     // while CRIU works on the tasks, which would stop both for ever.
     if (!frozen) {
-      guardian_->AddWrite(request_file.get(), freezer_->RequestWord(false));
+      guardian_->AddWrite(request_file.get(), freezer.RequestWord(false));
     }
     guardian_->AddWaitExit(criu_->pidfd(), kGuardianPatience);
     guardian_->AddKill(criu_->pidfd());
     guardian_->AddKillProcessGroup(criu_->pid());  // its helpers
     guardian_->AddWaitExit(criu_->pidfd(), kGuardianPatience);
     // CRIU leaves the group as it found it, which is frozen.
-    guardian_->AddWrite(request_file.get(), freezer_->RequestWord(frozen));
-    hold_->Protect(*guardian_);
+    guardian_->AddWrite(request_file.get(), freezer.RequestWord(frozen));
+    held_->hold().Protect(*guardian_);
   } else {
     guardian_->AddWaitExit(criu_->pidfd(), kGuardianPatience);
     guardian_->AddKill(criu_->pidfd());
@@ -150,21 +148,24 @@ absl::Status DumpOperation::ArmGuardian() {
 }
 
 absl::Status DumpOperation::FreezeAndVerify() {
-  if (freezer_ != nullptr) {
+  const absl::Time start = clock_.Now();
+  if (held_ != nullptr) {
     const absl::Time limit =
-        std::min(deadline_, clock_.Now() + absl::Seconds(kFreezeLimitSeconds));
-    CKPT_ASSIGN_OR_RETURN(
-        scope_,
-        freezer::FrozenScope::Enter(
-            *freezer_, {.deadline = limit, .cancel = environment_.cancel}));
-    frozen_at_ = clock_.Now() - absl::Seconds(scope_->report().seconds());
-    CKPT_RETURN_IF_ERROR(FaultPoint("dump.frozen"));
+        std::min(deadline_, start + absl::Seconds(kFreezeLimitSeconds));
+    held_->ExpectWritesOf(criu_->pid());
     CKPT_RETURN_IF_ERROR(
-        freezer::VerifySingleFrozenGroup(*freezer_, proc_, {.root = job_.root},
-                                         scope_->mutable_report())
-            .status());
+        held_->Freeze({.deadline = limit, .cancel = environment_.cancel}));
+    frozen_at_ =
+        clock_.Now() - absl::Seconds(held_->scope()->report().seconds());
+    CKPT_RETURN_IF_ERROR(FaultPoint("dump.frozen"));
+    CKPT_RETURN_IF_ERROR(held_->Verify());
+    if (!held_->why_unwatched().empty()) {
+      report_.add_warnings(absl::StrCat(
+          "who else wrote to the group's files was not watched (",
+          held_->why_unwatched(), "); only its state and tasks were verified"));
+    }
   } else {
-    frozen_at_ = clock_.Now();
+    frozen_at_ = start;
   }
   CKPT_ASSIGN_OR_RETURN(tree_, ProcessTree(proc_, job_.root));
   return CheckTasks(proc_, tree_);
@@ -198,6 +199,11 @@ absl::Status DumpOperation::PostDump() {
   const absl::Time start = clock_.Now();
   CKPT_RETURN_IF_ERROR(FaultPoint("dump.post_dump"));
   CKPT_RETURN_IF_ERROR(CheckComplete(pending_->dir_fd()));
+  if (held_ != nullptr) {
+    CKPT_ASSIGN_OR_RETURN(const ImageContents contents,
+                          ReadContents(pending_->dir_fd()));
+    CKPT_RETURN_IF_ERROR(held_->VerifySeized(contents));
+  }
   CKPT_ASSIGN_OR_RETURN(const int timers,
                         FixPeriodicTimerfds(pending_->dir_fd()));
   if (timers > 0) {
@@ -231,8 +237,13 @@ absl::Status DumpOperation::CallCriu() {
   arguments.leave_running = leaves_job();
   arguments.options = request_.criu();
   our_work_ += clock_.Now() - started;
-  const absl::Status status = criu_->Dump(
-      arguments, *this, {.deadline = deadline_, .cancel = environment_.cancel});
+  const absl::Status status =
+      criu_->Dump(arguments, *this,
+                  {.deadline = deadline_,
+                   .cancel = environment_.cancel,
+                   .alarm_fd = [this] {
+                     return held_ == nullptr ? -1 : held_->watch_fd();
+                   }});
   report_.mutable_times()->set_criu_seconds(
       absl::ToDoubleSeconds(clock_.Now() - criu_started_ - our_work_));
   return status;
@@ -256,9 +267,10 @@ absl::Status DumpOperation::CheckJobIsGone() {
 
 absl::Status DumpOperation::Finish() {
   if (leaves_job()) {
-    if (scope_ != nullptr) {
-      CKPT_RETURN_IF_ERROR(request_.leave_frozen() ? scope_->LeaveFrozen()
-                                                   : scope_->Leave());
+    if (held_ != nullptr) {
+      freezer::FrozenScope& scope = *held_->scope();
+      CKPT_RETURN_IF_ERROR(request_.leave_frozen() ? scope.LeaveFrozen()
+                                                   : scope.Leave());
     }
     report_.mutable_times()->set_frozen_seconds(
         absl::ToDoubleSeconds(clock_.Now() - frozen_at_));
@@ -270,16 +282,16 @@ absl::Status DumpOperation::Finish() {
       absl::ToDoubleSeconds(clock_.Now() - frozen_at_));
   // Whatever the origin was: a frozen empty group would freeze the next
   // restore.
-  if (scope_ != nullptr) {
-    CKPT_RETURN_IF_ERROR(scope_->LeaveThawed());
+  if (held_ != nullptr) {
+    CKPT_RETURN_IF_ERROR(held_->scope()->LeaveThawed());
     freezer::EndLease(*job_.group);
   }
   return guardian_->Disarm();
 }
 
 v1::FreezerState DumpOperation::FinalState() {
-  if (freezer_ == nullptr) return v1::FREEZER_STATE_THAWED;
-  const auto status = freezer_->GetStatus(/*with_tasks=*/false);
+  if (held_ == nullptr) return v1::FREEZER_STATE_THAWED;
+  const auto status = held_->freezer().GetStatus(/*with_tasks=*/false);
   return status.ok() ? status->state() : v1::FREEZER_STATE_UNSPECIFIED;
 }
 
@@ -297,7 +309,9 @@ absl::Status DumpOperation::GiveBack(absl::Status why) {
   // CRIU first: what it holds by ptrace does not run, thawed or not.
   criu_.reset();
   absl::Status back;
-  if (scope_ != nullptr) back = scope_->Leave();
+  if (held_ != nullptr && held_->scope() != nullptr) {
+    back = held_->scope()->Leave();
+  }
   if (guardian_ != nullptr) {
     back = AppendError(std::move(back), "guardian", guardian_->Disarm());
   }
@@ -321,7 +335,7 @@ void DumpOperation::FillReport() {
                                                  : v1::DUMP_OUTCOME_KILLED);
   report_.set_image(pending_->final_path());
   report_.set_image_id(manifest_.image_id());
-  if (scope_ != nullptr) *report_.mutable_freeze() = scope_->report();
+  if (held_ != nullptr) *report_.mutable_freeze() = held_->scope()->report();
   for (const v1::ManifestFile& file : manifest_.files()) {
     report_.set_image_bytes(report_.image_bytes() + file.size_bytes());
   }
@@ -339,7 +353,11 @@ void DumpOperation::FillReport() {
 absl::StatusOr<v1::DumpReport> DumpOperation::Run() {
   CKPT_RETURN_IF_ERROR(Prepare());
   absl::Status status = CallCriu();
-  if (status.ok()) status = Finish();
+  if (status.ok()) {
+    status = Finish();
+  } else if (held_ != nullptr && !committed_) {
+    status = held_->ExplainFailure(std::move(status));
+  }
   if (!status.ok()) {
     return work_dir_->KeepFor(GiveBack(std::move(status)));
   }

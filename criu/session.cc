@@ -120,7 +120,9 @@ absl::Status Session::AskVersion(const std::string& binary) {
   request.set_keep_open(true);
   absl::Status status = Send(request);
   if (status.ok()) {
-    const auto reply = Receive({.deadline = Clock::Real().Now() + kStartLimit});
+    Notifications none;
+    const auto reply =
+        Receive(none, {.deadline = Clock::Real().Now() + kStartLimit});
     if (reply.ok() && reply->has_version()) {
       version_.major = reply->version().major_number();
       version_.minor = reply->version().minor_number();
@@ -189,23 +191,28 @@ absl::Status Session::DescribeEnd() {
       absl::StrCat("CRIU ended with exit status ", WEXITSTATUS(exit_status_)));
 }
 
-absl::StatusOr<criu_resp> Session::Receive(const Limits& limits) {
+absl::StatusOr<criu_resp> Session::Receive(Notifications& notify,
+                                           const Limits& limits) {
   // The end of the process is watched as well: helpers that a killed CRIU
   // leaves behind hold its end of the socket open.
-  pollfd fds[3] = {
+  pollfd fds[4] = {
       {socket_.get(), POLLIN, 0},
       {limits.cancel == nullptr ? -1 : limits.cancel->fd(), POLLIN, 0},
-      {pidfd_.get(), POLLIN, 0}};
+      {pidfd_.get(), POLLIN, 0},
+      {limits.alarm_fd == nullptr ? -1 : limits.alarm_fd(), POLLIN, 0}};
   while (true) {
     const absl::Duration left = limits.deadline - Clock::Real().Now();
     if (left <= absl::ZeroDuration()) {
       return absl::DeadlineExceededError("CRIU did not finish in time");
     }
     const timespec timeout = absl::ToTimespec(std::min(left, absl::Hours(1)));
-    const int ready = ::ppoll(fds, 3, &timeout, nullptr);
+    const int ready = ::ppoll(fds, 4, &timeout, nullptr);
     if (ready < 0 && errno != EINTR) return ErrnoToStatus(errno, "poll CRIU");
     if (ready > 0 && fds[1].revents != 0) {
       return absl::CancelledError("cancelled");
+    }
+    if (ready > 0 && fds[3].revents != 0) {
+      CKPT_RETURN_IF_ERROR(notify.Alarm());
     }
     if (ready > 0 && fds[0].revents != 0) break;
     if (ready > 0 && fds[2].revents != 0) return DescribeEnd();
@@ -226,7 +233,7 @@ absl::StatusOr<criu_resp> Session::Serve(criu_req_type type,
                                          const Limits& limits) {
   absl::Status refusal;
   while (true) {
-    auto reply = Receive(limits);
+    auto reply = Receive(notify, limits);
     if (!reply.ok()) {
       if (pid_ > 0) AbortWorker(/*writes_image=*/type == DUMP);
       return refusal.ok() ? reply.status() : refusal;

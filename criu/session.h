@@ -19,6 +19,7 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -49,6 +50,10 @@ class Notifications {
   // resume the tasks and fail: the commit point.
   virtual absl::Status PostDump() { return absl::OkStatus(); }
 
+  // Not CRIU's: Limits::alarm_fd is readable while CRIU works.  An error ends
+  // the operation, as a deadline that passes does.
+  virtual absl::Status Alarm() { return absl::OkStatus(); }
+
   // Restore.
   virtual absl::Status PreRestore() { return absl::OkStatus(); }
   // `root` is in its namespaces, as a process of CRIU's code.
@@ -73,6 +78,8 @@ struct StartOptions {
 struct Limits {
   absl::Time deadline = absl::InfiniteFuture();  // on Clock::Real()
   const Cancellation* cancel = nullptr;          // borrowed for the call
+  // If set: a descriptor to watch while CRIU works, or -1; asked at each wait.
+  std::function<int()> alarm_fd = nullptr;
 };
 
 class Session {
@@ -118,7 +125,8 @@ class Session {
   absl::Status AskVersion(const std::string& binary);
   absl::Status Send(const criu_req& request);
   // The next message.
-  absl::StatusOr<criu_resp> Receive(const Limits& limits);
+  absl::StatusOr<criu_resp> Receive(Notifications& notify,
+                                    const Limits& limits);
   // Serves notifications until the final reply.
   absl::StatusOr<criu_resp> Serve(criu_req_type type, Notifications& notify,
                                   const Limits& limits);
