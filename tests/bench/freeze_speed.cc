@@ -1,0 +1,325 @@
+// What a verified freeze costs: Freezer against a loop that only writes the
+// request and waits, and against CRIU's own way to freeze.
+//
+//   sudo bazel run --config=opt //tests/bench:freeze_speed -- [--runs N]
+//       [--criu PATH]
+//
+// Prints medians of interleaved runs, their ratio, and whether the goal is
+// met.  The bare loop has its files open, and does what a program in C would:
+// on v2 it polls cgroup.events, on v1 it reads freezer.state again and again.
+// Freezer also checks that it may touch the group, notes the origin, lists the
+// threads twice and reads everything back.  Exits with 0 whatever comes out.
+//
+// Between a thaw and the next freeze the tasks are given the time to go back to
+// sleep: one that has not run since the thaw counts as frozen at once.
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/proc.h"
+#include "base/unique_fd.h"
+#include "criu/binary.h"
+#include "freezer/cgroup.h"
+#include "freezer/freezer.h"
+#include "store/dump_stats.h"
+#include "tests/support/job.h"
+#include "tests/support/test_cgroup.h"
+#include "tests/support/test_dir.h"
+
+namespace ckpt {
+namespace {
+
+constexpr int kTaskCounts[] = {1, 100, 1000, 5000};
+constexpr double kBareGoal = 1.5;  // ckpt / bare, at most
+constexpr double kCriuGoal = 10;   // CRIU / ckpt, at least
+constexpr absl::Duration kLimit = absl::Seconds(60);
+
+[[noreturn]] void Die(absl::string_view what, const absl::Status& status) {
+  std::fprintf(stderr, "freeze_speed: %s: %s\n", std::string(what).c_str(),
+               status.ToString().c_str());
+  std::exit(1);
+}
+
+void OrDie(absl::string_view what, const absl::Status& status) {
+  if (!status.ok()) Die(what, status);
+}
+
+template <typename T>
+T OrDie(absl::string_view what, absl::StatusOr<T> value) {
+  if (!value.ok()) Die(what, value.status());
+  return *std::move(value);
+}
+
+absl::Time Deadline() { return Clock::Real().Now() + kLimit; }
+
+// A process of `threads` threads that sleep, in `group`; it lives as long as
+// the object.
+class Sleepers {
+ public:
+  Sleepers(const TestCgroup& group, int threads) {
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0) {
+      Die("pipe2", absl::InternalError(std::strerror(errno)));
+    }
+    pid_ = ::fork();
+    if (pid_ == 0) SleepFor(ends[1], threads);
+    ::close(ends[1]);
+    const UniqueFd ready(ends[0]);
+    char byte;
+    if (::read(ready.get(), &byte, 1) != 1) {
+      Die("threads", absl::ResourceExhaustedError("cannot start so many"));
+    }
+    OrDie("join", group.Add(pid_));
+  }
+
+  ~Sleepers() {
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
+
+  Sleepers(const Sleepers&) = delete;
+  Sleepers& operator=(const Sleepers&) = delete;
+
+ private:
+  static void* Sleep(void* /*unused*/) {
+    for (;;) ::pause();
+  }
+
+  [[noreturn]] static void SleepFor(int ready_fd, int threads) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    pthread_attr_t attributes;
+    ::pthread_attr_init(&attributes);
+    ::pthread_attr_setstacksize(&attributes, 64 * 1024);
+    for (int i = 1; i < threads; ++i) {
+      pthread_t thread;
+      if (::pthread_create(&thread, &attributes, &Sleep, nullptr) != 0) {
+        ::_exit(1);
+      }
+    }
+    (void)!::write(ready_fd, "x", 1);
+    for (;;) ::pause();
+  }
+
+  pid_t pid_;
+};
+
+// The least that a program can do.
+class BareFreezer {
+ public:
+  explicit BareFreezer(const TestCgroup& group)
+      : is_v2_(group.version() == CgroupVersion::kV2),
+        request_(
+            Open(group, is_v2_ ? "cgroup.freeze" : "freezer.state", O_WRONLY)),
+        state_(Open(group, is_v2_ ? "cgroup.events" : "freezer.state",
+                    O_RDONLY)) {}
+
+  void Freeze() {
+    Request(is_v2_ ? "1" : "FROZEN");
+    Await(is_v2_ ? "frozen 1" : "FROZEN");
+  }
+
+  void Thaw() {
+    Request(is_v2_ ? "0" : "THAWED");
+    Await(is_v2_ ? "frozen 0" : "THAWED");
+  }
+
+ private:
+  static UniqueFd Open(const TestCgroup& group, const char* name, int flags) {
+    return UniqueFd(::open(absl::StrCat(group.path(), "/", name).c_str(),
+                           flags | O_CLOEXEC));
+  }
+
+  void Request(const char* word) const {
+    const auto size = static_cast<ssize_t>(std::strlen(word));
+    if (::pwrite(request_.get(), word, size, 0) != size) {
+      Die("write", absl::InternalError(std::strerror(errno)));
+    }
+  }
+
+  void Await(const char* word) const {
+    for (;;) {
+      char text[256] = {};
+      (void)!::pread(state_.get(), text, sizeof text - 1, 0);
+      if (std::strstr(text, word) != nullptr) return;
+      if (!is_v2_) continue;
+      pollfd changed = {state_.get(), POLLPRI, 0};
+      (void)::poll(&changed, 1, -1);
+    }
+  }
+
+  const bool is_v2_;
+  const UniqueFd request_;
+  const UniqueFd state_;
+};
+
+template <typename Call>
+absl::Duration TimeOf(Call call) {
+  const absl::Time start = Clock::Real().Now();
+  call();
+  return Clock::Real().Now() - start;
+}
+
+absl::Duration Median(std::vector<absl::Duration> values) {
+  const auto middle =
+      values.begin() + static_cast<ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+struct Samples {
+  std::vector<absl::Duration> bare_freeze, bare_thaw, ckpt_freeze, ckpt_thaw;
+};
+
+void PrintRow(absl::string_view freezer, int tasks, absl::string_view step,
+              const std::vector<absl::Duration>& theirs,
+              const std::vector<absl::Duration>& ours, bool ours_first,
+              double goal) {
+  const absl::Duration their_median = Median(theirs);
+  const absl::Duration our_median = Median(ours);
+  const double ratio = ours_first
+                           ? absl::FDivDuration(their_median, our_median)
+                           : absl::FDivDuration(our_median, their_median);
+  const bool met = ours_first ? ratio >= goal : ratio <= goal;
+  std::printf("%-7s %6d  %-10s %10.3f %10.3f %8.2f  %s\n",
+              std::string(freezer).c_str(), tasks, std::string(step).c_str(),
+              absl::ToDoubleMilliseconds(their_median),
+              absl::ToDoubleMilliseconds(our_median), ratio,
+              met ? "met" : "MISSED");
+  std::fflush(stdout);
+}
+
+void LetSettle(int tasks) {
+  Clock::Real().Sleep(absl::Milliseconds(2) + tasks * absl::Microseconds(30));
+}
+
+void RunBare(BareFreezer& bare, int tasks, Samples& samples) {
+  LetSettle(tasks);
+  samples.bare_freeze.push_back(TimeOf([&] { bare.Freeze(); }));
+  samples.bare_thaw.push_back(TimeOf([&] { bare.Thaw(); }));
+}
+
+void RunCkpt(freezer::Freezer& freezer, int tasks, Samples& samples) {
+  absl::StatusOr<v1::FreezeReport> report;
+  LetSettle(tasks);
+  samples.ckpt_freeze.push_back(
+      TimeOf([&] { report = freezer.Freeze({.deadline = Deadline()}); }));
+  if (OrDie("freeze", report).threads() != tasks) {
+    Die("freeze", absl::InternalError("threads are missing"));
+  }
+  samples.ckpt_thaw.push_back(
+      TimeOf([&] { report = freezer.Thaw({.deadline = Deadline()}); }));
+  OrDie("thaw", report.status());
+}
+
+void CompareWithBare(CgroupVersion version, int tasks, int runs) {
+  const auto group = OrDie("group", TestCgroup::Create(version));
+  const Sleepers sleepers(*group, tasks);
+  const auto cgroup = OrDie("group", freezer::OpenCgroup(group->path()));
+  freezer::Freezer freezer(*cgroup, ProcFs::Real(), Clock::Real());
+  BareFreezer bare(*group);
+  Samples samples;
+  for (int run = 0; run <= runs; ++run) {
+    if (run % 2 == 0) RunBare(bare, tasks, samples);
+    RunCkpt(freezer, tasks, samples);
+    if (run % 2 != 0) RunBare(bare, tasks, samples);
+    if (run == 0) samples = {};  // the first round warms up
+  }
+  const absl::string_view name = CgroupVersionName(version);
+  PrintRow(name, tasks, "freeze", samples.bare_freeze, samples.ckpt_freeze,
+           false, kBareGoal);
+  PrintRow(name, tasks, "thaw", samples.bare_thaw, samples.ckpt_thaw, false,
+           kBareGoal);
+}
+
+// CRIU's freezing_time for a dump of `job` that leaves it running.
+absl::Duration FreezingTimeOfCriu(const std::string& criu, const Job& job,
+                                  const TestCgroup& group) {
+  const TestDir dir;
+  const CommandResult result = OrDie(
+      "criu", RunCommand({criu, "dump", "--tree", absl::StrCat(job.pid()),
+                          "--images-dir", dir.path(), "--log-file", "dump.log",
+                          "--leave-running", "--freeze-cgroup", group.path()}));
+  if (result.exit_status != 0) {
+    Die("criu dump", absl::InternalError(result.err));
+  }
+  const UniqueFd fd = OrDie("images", OpenDirectory(dir.path()));
+  return OrDie("stats-dump", ReadDumpStats(fd.get())).freezing;
+}
+
+void CompareWithCriu(const std::string& criu, int runs) {
+  const auto group = OrDie("group", TestCgroup::Create(CgroupVersion::kV2));
+  Job::Options options;
+  options.argv = {"/usr/bin/sleep", "infinity"};
+  options.cgroups = {group.get()};
+  const Job job = OrDie("job", Job::Start(options));
+  const auto cgroup = OrDie("group", freezer::OpenCgroup(group->path()));
+  freezer::Freezer freezer(*cgroup, ProcFs::Real(), Clock::Real());
+  std::vector<absl::Duration> theirs;
+  Samples ours;
+  for (int run = 0; run <= runs; ++run) {
+    theirs.push_back(FreezingTimeOfCriu(criu, job, *group));
+    RunCkpt(freezer, 1, ours);
+    if (run == 0) {
+      theirs.clear();
+      ours = {};
+    }
+  }
+  PrintRow("v2", 1, "CRIU's own", theirs, ours.ckpt_freeze, true, kCriuGoal);
+}
+
+int Main(int argc, char** argv) {
+  int runs = 21;
+  std::string criu;
+  for (int i = 1; i < argc; i += 2) {
+    const absl::string_view name = argv[i];
+    const bool has_value = i + 1 < argc;
+    if (has_value && name == "--criu") {
+      criu = argv[i + 1];
+    } else if (!has_value || name != "--runs" ||
+               !absl::SimpleAtoi(argv[i + 1], &runs) || runs < 1) {
+      std::fprintf(stderr, "usage: freeze_speed [--runs N] [--criu PATH]\n");
+      return 64;
+    }
+  }
+  criu = OrDie("criu", criu::FindCriu(criu));
+  BecomeReaper();
+  std::printf("medians of %d interleaved runs, milliseconds\n", runs);
+  std::printf("%-7s %6s  %-10s %10s %10s %8s  goal: ckpt <= %.1f x bare\n",
+              "freezer", "tasks", "step", "bare", "ckpt", "ratio", kBareGoal);
+  for (const CgroupVersion version : {CgroupVersion::kV2, CgroupVersion::kV1}) {
+    for (const int tasks : kTaskCounts) CompareWithBare(version, tasks, runs);
+  }
+  std::printf("%-7s %6s  %-10s %10s %10s %8s  goal: CRIU >= %.0f x ckpt\n",
+              "freezer", "tasks", "step", "CRIU", "ckpt", "ratio", kCriuGoal);
+  CompareWithCriu(criu, runs);
+  return 0;
+}
+
+}  // namespace
+}  // namespace ckpt
+
+int main(int argc, char** argv) { return ckpt::Main(argc, argv); }
