@@ -71,6 +71,9 @@ class KernelCgroup : public Cgroup {
   }
 
   absl::Status Write(const std::string& file, absl::string_view data) override {
+    if (file == kV2FreezeFile || file == kV1StateFile) {
+      return InThisGroup(WriteKeptOpen(file, data));
+    }
     return InThisGroup(WriteKernelFileAt(dir_.get(), file, data));
   }
 
@@ -183,24 +186,50 @@ class KernelCgroup : public Cgroup {
                        absl::StrCat("cgroup ", path_, ": ", status.message()));
   }
 
-  // Files that a freeze reads again and again, each shorter than a page; and
-  // poll() on cgroup.events needs the descriptor that read it.
-  static bool IsKeptOpen(absl::string_view file) {
+  // Files that a freeze reads again and again, and so keeps open; poll() on
+  // cgroup.events needs the descriptor that read it.  Not v1's lists, which go
+  // on giving what they gave first.
+  bool IsKeptOpen(absl::string_view file) const {
     return file == kV2EventsFile || file == kV2FreezeFile ||
-           file == kV1StateFile || file == kV1SelfFile;
+           file == kV1StateFile || file == kV1SelfFile || IsKeptList(file);
+  }
+  bool IsKeptList(absl::string_view file) const {
+    return hierarchy_ == v1::HIERARCHY_V2 &&
+           (file == kProcsFile || file == kV2ThreadsFile);
+  }
+
+  absl::StatusOr<int> KeepOpen(const std::string& file, int flags,
+                               std::map<std::string, UniqueFd>& kept) {
+    UniqueFd& fd = kept[file];
+    if (!fd.ok()) {
+      CKPT_ASSIGN_OR_RETURN(fd, OpenAt(dir_.get(), file, flags));
+    }
+    return fd.get();
   }
 
   absl::StatusOr<std::string> ReadKeptOpen(const std::string& file) {
-    UniqueFd& fd = kept_[file];
-    if (!fd.ok()) {
-      auto opened = OpenAt(dir_.get(), file, O_RDONLY);
-      if (!opened.ok()) return InThisGroup(opened.status());
-      fd = *std::move(opened);
+    const auto fd = KeepOpen(file, O_RDONLY, kept_);
+    if (!fd.ok()) return InThisGroup(fd.status());
+    std::string text;
+    ssize_t count;
+    do {
+      char part[4096];
+      count = ::pread(*fd, part, sizeof(part), static_cast<off_t>(text.size()));
+      if (count < 0) return InThisGroup(ErrnoToStatus(errno, "read", file));
+      text.append(part, static_cast<size_t>(count));
+      // The others are short, and come at once.
+    } while (count > 0 && IsKeptList(file));
+    return text;
+  }
+
+  absl::Status WriteKeptOpen(const std::string& file, absl::string_view data) {
+    CKPT_ASSIGN_OR_RETURN(const int fd,
+                          KeepOpen(file, O_WRONLY, kept_for_writing_));
+    while (::pwrite(fd, data.data(), data.size(), 0) < 0) {
+      if (errno == EINTR) continue;
+      return ErrnoToStatus(errno, absl::StrCat("write '", data, "' to"), file);
     }
-    char text[256];
-    const ssize_t count = ::pread(fd.get(), text, sizeof(text), 0);
-    if (count < 0) return InThisGroup(ErrnoToStatus(errno, "read", file));
-    return std::string(text, static_cast<size_t>(count));
+    return absl::OkStatus();
   }
 
   const UniqueFd dir_;
@@ -208,6 +237,7 @@ class KernelCgroup : public Cgroup {
   const v1::Hierarchy hierarchy_;
   const bool is_root_;
   std::map<std::string, UniqueFd> kept_;
+  std::map<std::string, UniqueFd> kept_for_writing_;
 };
 
 }  // namespace
