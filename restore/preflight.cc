@@ -161,6 +161,7 @@ absl::Status CheckFiles(const ImageContents& contents,
 absl::Status WaitForPids(const ImageContents& contents, ProcFs& proc,
                          Clock& clock, absl::Time deadline,
                          const Cancellation* cancel) {
+  if (contents.HasOwnPidNamespace()) return absl::OkStatus();
   std::set<pid_t> wanted;
   for (const ImageProcess& process : contents.processes) {
     wanted.insert(process.pid);

@@ -23,7 +23,8 @@ absl::Status CheckFiles(const ImageContents& contents, const std::string& root);
 
 // No task, process group or session has a number that the image needs.  Waits
 // until `deadline` for those that have ended but are not reaped yet; a zombie
-// holds its number.  FailedPrecondition names number, task and its cgroup.
+// holds its number.  An image with a PID namespace of its own needs no wait.
+// FailedPrecondition names number, task and its cgroup.
 absl::Status WaitForPids(const ImageContents& contents, ProcFs& proc,
                          Clock& clock, absl::Time deadline,
                          const Cancellation* cancel);

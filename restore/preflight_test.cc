@@ -71,6 +71,12 @@ TEST_F(WaitForPidsTest, LiveProcessIsNamedWithItsGroupAtOnce) {
   EXPECT_EQ(sleeps_, 0);
 }
 
+TEST_F(WaitForPidsTest, NumbersOfANamespaceInTheImageAreNotLookedFor) {
+  contents_.processes.front().pid = 1;
+  contents_.processes.front().threads = {1};
+  EXPECT_TRUE(Wait().ok());
+}
+
 TEST_F(WaitForPidsTest, ThreadOfAnotherProcessIsNamed) {
   proc_.AddProcess(50, 1, "server");
   proc_.AddThread(101, 50);

@@ -84,6 +84,12 @@ struct ImageContents {
   std::vector<ImageSocket> sockets;
   int threads = 0;
   uint64_t memory_bytes = 0;  // pages in the image, shared memory included
+
+  // The root is process 1: then its PID namespace is in the image too, and the
+  // pids are those in there, which nobody outside can have taken.
+  bool HasOwnPidNamespace() const {
+    return !processes.empty() && processes.front().pid == 1;
+  }
 };
 
 // Decodes an image.  DataLoss: a file is missing or damaged; names it.
