@@ -16,6 +16,7 @@
 #include "checkpoint/job.h"
 #include "checkpoint/manifest.h"
 #include "checkpoint/preflight.h"
+#include "checkpoint/written_files.h"
 #include "criu/session.h"
 #include "criu/work_dir.h"
 #include "freezer/freezer.h"
@@ -204,6 +205,7 @@ absl::Status DumpOperation::PostDump() {
                           ReadContents(pending_->dir_fd()));
     CKPT_RETURN_IF_ERROR(held_->VerifySeized(contents));
   }
+  DescribeWrittenFiles(proc_, tree_, *manifest_.mutable_job());
   CKPT_ASSIGN_OR_RETURN(const int timers,
                         FixPeriodicTimerfds(pending_->dir_fd()));
   if (timers > 0) {

@@ -126,6 +126,16 @@ void RecoverFirst() {
   }
 }
 
+absl::StatusOr<v1::OutputPolicy> OutputPolicyFlag(const Arguments& arguments) {
+  if (!arguments.Has("output-policy")) return v1::OUTPUT_POLICY_UNSPECIFIED;
+  const std::string text = arguments.Get("output-policy");
+  if (text == "truncate") return v1::OUTPUT_POLICY_TRUNCATE;
+  if (text == "append") return v1::OUTPUT_POLICY_APPEND;
+  if (text == "fail") return v1::OUTPUT_POLICY_FAIL;
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--output-policy '", text, "' is none of truncate, append, fail"));
+}
+
 ImageStore StoreFlag(const Arguments& arguments) {
   return arguments.Has("store") ? ImageStore(arguments.Get("store"))
                                 : ImageStore();

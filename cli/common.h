@@ -28,6 +28,8 @@ absl::StatusOr<std::unique_ptr<freezer::Cgroup>> GroupFlag(
 // Gives back what ended ckpts have left (freezer/recover.h), as every verb does
 // first that changes anything; a line on standard error tells of each group.
 void RecoverFirst();
+// --output-policy; unspecified when it is not there.
+absl::StatusOr<v1::OutputPolicy> OutputPolicyFlag(const Arguments& arguments);
 ImageStore StoreFlag(const Arguments& arguments);
 // CRIU's options; config files and descriptors are checked.
 absl::StatusOr<v1::CriuOptions> CriuFlags(const Arguments& arguments);

@@ -258,6 +258,17 @@ std::string RenderDump(const v1::DumpReport& report) {
       Warnings(report.warnings()));
 }
 
+std::string RenderCuts(const v1::RestoreReport& report) {
+  std::string text;
+  for (const v1::CutFile& cut : report.cut_files()) {
+    absl::StrAppend(
+        &text,
+        Row("cut back", absl::StrCat(cut.path(), ", from ", cut.from_bytes(),
+                                     " to ", cut.to_bytes(), " bytes")));
+  }
+  return text;
+}
+
 std::string RenderRestore(const v1::RestoreReport& report) {
   const v1::PhaseTimes& times = report.times();
   return absl::StrCat(
@@ -270,7 +281,7 @@ std::string RenderRestore(const v1::RestoreReport& report) {
       Row("total",
           absl::StrCat(Time(times.total_seconds()), ", of it ",
                        Time(times.verify_seconds()), " to verify the image")),
-      Warnings(report.warnings()));
+      RenderCuts(report), Warnings(report.warnings()));
 }
 
 std::string RenderImage(const v1::ImageReport& report) {

@@ -18,6 +18,8 @@ std::string RenderRecovered(const v1::RecoveredGroup& group, bool dry_run);
 std::string RenderKill(const v1::KillReport& report);
 std::string RenderDump(const v1::DumpReport& report);
 std::string RenderRestore(const v1::RestoreReport& report);
+// The files that were cut back, a line each.
+std::string RenderCuts(const v1::RestoreReport& report);
 std::string RenderImage(const v1::ImageReport& report);
 std::string RenderList(const v1::ImageListReport& report);
 std::string RenderCheck(const v1::CheckReport& report);

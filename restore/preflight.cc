@@ -24,7 +24,9 @@ std::set<std::string> Words(const std::string& text) {
   return absl::StrSplit(text, ' ', absl::SkipEmpty());
 }
 
-absl::Status CheckFile(const ImageFile& file, const std::string& root) {
+// `cuts`: see CheckFiles().
+absl::Status CheckFile(const ImageFile& file, const std::string& root,
+                       const std::vector<v1::CutFile>& cuts) {
   // What had no name any more is in the image; what came from outside is given
   // again; terminals of the job's own are made anew.
   if (file.deleted || file.external ||
@@ -42,7 +44,10 @@ absl::Status CheckFile(const ImageFile& file, const std::string& root) {
         ", which cannot be opened here (",
         ErrnoToStatus(errno, "stat").message(), "); put it there", kUntouched));
   }
-  if (file.size_bytes.has_value() && S_ISREG(info.st_mode) &&
+  const bool will_be_cut =
+      std::any_of(cuts.begin(), cuts.end(),
+                  [&](const v1::CutFile& cut) { return cut.path() == path; });
+  if (file.size_bytes.has_value() && S_ISREG(info.st_mode) && !will_be_cut &&
       static_cast<uint64_t>(info.st_size) != *file.size_bytes) {
     return absl::FailedPreconditionError(absl::StrCat(
         "file ", path, ", which the job has ", file.mapped ? "mapped" : "open",
@@ -150,10 +155,10 @@ absl::Status CheckHost(const v1::Manifest& manifest) {
       kUntouched));
 }
 
-absl::Status CheckFiles(const ImageContents& contents,
-                        const std::string& root) {
+absl::Status CheckFiles(const ImageContents& contents, const std::string& root,
+                        const std::vector<v1::CutFile>& cuts) {
   for (const ImageFile& file : contents.files) {
-    CKPT_RETURN_IF_ERROR(CheckFile(file, root));
+    CKPT_RETURN_IF_ERROR(CheckFile(file, root, cuts));
   }
   return absl::OkStatus();
 }

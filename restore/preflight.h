@@ -3,11 +3,15 @@
 #ifndef CKPT_RESTORE_PREFLIGHT_H_
 #define CKPT_RESTORE_PREFLIGHT_H_
 
+#include <string>
+#include <vector>
+
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "base/cancellation.h"
 #include "base/clock.h"
 #include "base/proc.h"
+#include "proto/checkpoint.pb.h"
 #include "proto/image.pb.h"
 #include "store/criu_images.h"
 
@@ -18,8 +22,10 @@ namespace ckpt::restore {
 absl::Status CheckHost(const v1::Manifest& manifest);
 
 // Every open, mapped or used file and directory is there, and has the size that
-// CRIU will insist on.  `root` is --root, or "".  FailedPrecondition names it.
-absl::Status CheckFiles(const ImageContents& contents, const std::string& root);
+// CRIU will insist on, or will be cut to its size (`cuts`, written_files.h).
+// `root` is --root, or "".  FailedPrecondition names it.
+absl::Status CheckFiles(const ImageContents& contents, const std::string& root,
+                        const std::vector<v1::CutFile>& cuts = {});
 
 // No task, process group or session has a number that the image needs.  Waits
 // until `deadline` for those that have ended but are not reaped yet; a zombie

@@ -29,6 +29,7 @@
 #include "freezer/kill.h"
 #include "freezer/lookup.h"
 #include "restore/preflight.h"
+#include "restore/written_files.h"
 #include "store/criu_images.h"
 
 namespace ckpt::restore {
@@ -86,6 +87,7 @@ class RestoreOperation : public criu::Notifications {
   // Of pipes that led out of the job and that nobody gives back to it.
   void WarnOfPipes();
   absl::Status PrepareGroup();
+  absl::Status CutFiles();
   absl::Status ArmGuardian();
   absl::Status CallCriu();
   absl::Status CountTasks(pid_t root);
@@ -104,6 +106,7 @@ class RestoreOperation : public criu::Notifications {
 
   absl::optional<Image> image_;
   ImageContents contents_;
+  std::vector<v1::CutFile> cuts_;
   bool created_group_ = false;
   std::unique_ptr<freezer::Cgroup> group_;
   std::unique_ptr<freezer::GroupHold> hold_;
@@ -131,7 +134,9 @@ absl::Status RestoreOperation::OpenImage() {
   const std::string root = request_.criu().root().empty()
                                ? image_->manifest().options().root()
                                : request_.criu().root();
-  CKPT_RETURN_IF_ERROR(CheckFiles(contents_, root));
+  CKPT_ASSIGN_OR_RETURN(cuts_, PlanOutput(image_->manifest().job(), root,
+                                          request_.output_policy()));
+  CKPT_RETURN_IF_ERROR(CheckFiles(contents_, root, cuts_));
   return WaitForPids(contents_, proc_, clock_,
                      std::min(deadline_, clock_.Now() + kReapLimit),
                      environment_.cancel);
@@ -200,6 +205,12 @@ absl::Status RestoreOperation::PrepareGroup() {
         " is frozen, and CRIU would freeze in it; thaw it, or name another "
         "group with --cgroup; nothing was started"));
   }
+  return absl::OkStatus();
+}
+
+absl::Status RestoreOperation::CutFiles() {
+  CKPT_RETURN_IF_ERROR(CutBack(cuts_));
+  *report_.mutable_cut_files() = {cuts_.begin(), cuts_.end()};
   return absl::OkStatus();
 }
 
@@ -366,6 +377,7 @@ absl::StatusOr<v1::RestoreReport> RestoreOperation::Run() {
       work_dir_,
       criu::WorkDir::Create("restore", path.substr(path.rfind('/') + 1)));
   absl::Status status = PrepareGroup();
+  if (status.ok()) status = CutFiles();
   if (status.ok()) status = CallCriu();
   if (status.ok()) status = Finish();
   if (!status.ok()) return Undo(std::move(status));

@@ -121,11 +121,11 @@ TEST_F(LauncherTest, OrphansAreReaped) {
 
 TEST_F(LauncherTest, SignalsReachTheWholeProcessGroup) {
   const std::string fifo = dir_.File("fifo");
-  const auto pid = Launch(
-      Options(absl::StrCat("mkfifo ", fifo, "; trap 'echo shell' TERM; ",
-                           "sh -c 'trap \"echo child; exit\" TERM; echo >", fifo,
-                           "; while :; do sleep 0.01; done' & read x <", fifo,
-                           "; echo >", dir_.File("ready"), "; wait; wait")));
+  const auto pid = Launch(Options(
+      absl::StrCat("mkfifo ", fifo, "; trap 'echo shell' TERM; ",
+                   "sh -c 'trap \"echo child; exit\" TERM; echo >", fifo,
+                   "; while :; do sleep 0.01; done' & read x <", fifo,
+                   "; echo >", dir_.File("ready"), "; wait; wait")));
   ASSERT_TRUE(pid.ok()) << pid.status();
   while (!ReadFile(dir_.File("ready")).ok()) ::usleep(1000);
 

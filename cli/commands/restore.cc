@@ -17,6 +17,9 @@ absl::StatusOr<v1::RestoreRequest> ParseRequest(const Arguments& arguments) {
   CKPT_ASSIGN_OR_RETURN(const v1::Hierarchy hierarchy,
                         HierarchyFlag(arguments));
   request.set_hierarchy(hierarchy);
+  CKPT_ASSIGN_OR_RETURN(const v1::OutputPolicy policy,
+                        OutputPolicyFlag(arguments));
+  request.set_output_policy(policy);
   request.set_frozen(arguments.Has("frozen"));
   request.set_pidfile(arguments.Get("pidfile"));
   CKPT_ASSIGN_OR_RETURN(
@@ -58,6 +61,9 @@ Command RestoreCommand() {
                {"pidfile", "FILE", "write the pid of the tree's root there"},
                {"inherit-fd", "fd[N]:KEY",
                 "give descriptor N of ckpt to the job; may be repeated"},
+               {"output-policy", "truncate|append|fail",
+                "what to do with files that the job writes to and that have "
+                "grown since (append)"},
                {"timeout", "D", "give up after this long (120s)"}}))),
           &Run};
 }
