@@ -8,34 +8,11 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
+#include "cli/text.h"
 #include "freezer/cgroup.h"
 
 namespace ckpt::cli {
 namespace {
-
-void AppendTasks(absl::string_view title,
-                 const google::protobuf::RepeatedPtrField<v1::TaskInfo>& tasks,
-                 std::string& text) {
-  if (tasks.empty()) return;
-  absl::StrAppend(&text, title, "\n");
-  absl::StrAppendFormat(&text, "  %7s %7s S %-16s %s\n", "TID", "PID", "COMM",
-                        "WAITS IN");
-  for (const v1::TaskInfo& task : tasks) {
-    absl::StrAppendFormat(&text, "  %7d %7d %1s %-16s %s%s\n", task.tid(),
-                          task.pid(), task.state(), task.comm(), task.wchan(),
-                          task.cgroup());
-    if (!task.syscall().empty()) {
-      absl::StrAppend(&text, "          system call ", task.syscall(), "\n");
-    }
-    for (const std::string& line : task.stack()) {
-      absl::StrAppend(&text, "          ", line, "\n");
-    }
-  }
-}
-
-std::string Row(absl::string_view name, absl::string_view value) {
-  return absl::StrFormat("  %-11s%s\n", name, value);
-}
 
 std::string Warnings(
     const google::protobuf::RepeatedPtrField<std::string>& warnings) {
@@ -44,11 +21,6 @@ std::string Warnings(
     absl::StrAppend(&text, Row("warning", warning));
   }
   return text;
-}
-
-std::string Plural(int64_t count, absl::string_view one,
-                   absl::string_view many) {
-  return absl::StrCat(count, " ", count == 1 ? one : many);
 }
 
 // The tree, each process below its parent.
@@ -69,168 +41,7 @@ void AppendTree(
   }
 }
 
-absl::string_view WorkOf(v1::HoldPurpose purpose) {
-  switch (purpose) {
-    case v1::HOLD_PURPOSE_FREEZE:
-      return "a freeze, thaw or kill";
-    case v1::HOLD_PURPOSE_CHECKPOINT:
-      return "a dump";
-    case v1::HOLD_PURPOSE_RESTORE:
-      return "a restore";
-    case v1::HOLD_PURPOSE_LEASE:
-      return "a lease";
-    default:
-      return "other work";
-  }
-}
-
-std::string Date(int64_t unix_ns) {
-  return absl::FormatTime("%Y-%m-%d %H:%M:%S UTC", absl::FromUnixNanos(unix_ns),
-                          absl::UTCTimeZone());
-}
-
-std::string RenderHold(const v1::Hold& hold) {
-  const std::string who =
-      absl::StrCat("process ", hold.pid(), " (", hold.comm(), ")");
-  const absl::string_view work = WorkOf(hold.purpose());
-  std::string text;
-  if (hold.abandoned()) {
-    text = Row("left by",
-               absl::StrCat(who, ", killed in ", work, "; see 'ckpt recover'"));
-  } else if (hold.purpose() != v1::HOLD_PURPOSE_LEASE) {
-    text = Row("in use by", absl::StrCat(who, ": ", work));
-  }
-  if (hold.lease_until_unix_ns() > 0) {
-    absl::StrAppend(
-        &text,
-        Row("lease", absl::StrCat("until ", Date(hold.lease_until_unix_ns()))));
-  }
-  return text;
-}
-
 }  // namespace
-
-std::string StateWord(v1::FreezerState state) {
-  constexpr size_t kPrefix = sizeof("FREEZER_STATE_") - 1;
-  return v1::FreezerState_Name(state).substr(kPrefix);
-}
-
-std::string Size(uint64_t bytes) {
-  constexpr const char* kUnits[] = {"KiB", "MiB", "GiB", "TiB"};
-  if (bytes < 1024) return absl::StrCat(bytes, " B");
-  double value = static_cast<double>(bytes) / 1024;
-  size_t unit = 0;
-  for (; value >= 1024 && unit + 1 < std::size(kUnits); ++unit) value /= 1024;
-  return absl::StrFormat("%.1f %s", value, kUnits[unit]);
-}
-
-std::string Time(double seconds) {
-  return seconds < 1 ? absl::StrFormat("%.1f ms", 1000 * seconds)
-                     : absl::StrFormat("%.2f s", seconds);
-}
-
-std::string RenderStatus(const v1::CgroupStatus& status) {
-  std::string why;
-  if (status.self_freezing()) why = " (by its own request)";
-  if (!status.frozen_ancestor().empty()) {
-    absl::StrAppend(&why, " (by its ancestor ", status.frozen_ancestor(), ")");
-  }
-  std::string text = absl::StrCat(
-      status.cgroup(), " (", freezer::HierarchyName(status.hierarchy()), ")\n",
-      Row("state", absl::StrCat(StateWord(status.state()), why)));
-  if (status.state() == v1::FREEZER_STATE_CHECKPOINTING) {
-    absl::StrAppend(&text, Row("kernel", StateWord(status.kernel_state())));
-  }
-  if (status.has_hold()) {
-    absl::StrAppend(&text, RenderHold(status.hold()));
-  } else if (status.lock_holder_pid() > 0) {
-    absl::StrAppend(
-        &text,
-        Row("in use by", absl::StrCat("process ", status.lock_holder_pid())));
-  }
-  absl::StrAppend(&text, Row("threads", absl::StrCat(status.tasks_size())));
-  if (!status.tasks().empty()) {
-    absl::StrAppendFormat(&text, "  %7s %7s S %s\n", "TID", "PID", "COMM");
-    for (const v1::TaskInfo& task : status.tasks()) {
-      absl::StrAppendFormat(&text, "  %7d %7d %1s %s\n", task.tid(), task.pid(),
-                            task.state(), task.comm());
-    }
-  }
-  return text;
-}
-
-std::string RenderEvidence(const v1::FreezeReport& report) {
-  std::string text;
-  AppendTasks("not frozen:", report.blockers(), text);
-  AppendTasks("of the tree, outside the group:", report.strays(), text);
-  AppendTasks("in the group, outside the tree:", report.outsiders(), text);
-  return text;
-}
-
-std::string RenderFreeze(const v1::FreezeReport& report) {
-  return absl::StrCat(
-      report.after().cgroup(), ": ", StateWord(report.before().state()), " -> ",
-      StateWord(report.after().state()), " in ", Time(report.seconds()),
-      report.threads() > 0
-          ? absl::StrCat(", ", Plural(report.threads(), "thread", "threads"))
-          : "",
-      "\n");
-}
-
-std::string RenderVerifyFreeze(const v1::VerifyFreezeReport& report) {
-  const v1::CgroupStatus& status = report.freeze().after();
-  std::string why = status.self_freezing() ? "by its own request" : "";
-  if (!status.frozen_ancestor().empty()) {
-    absl::StrAppend(&why, why.empty() ? "" : " and ", "by its ancestor ",
-                    status.frozen_ancestor());
-  }
-  return absl::StrCat(
-      report.cgroup(), ": a checkpoint of the tree of process ", report.tree(),
-      " is legal: ", Plural(report.processes(), "process", "processes"), " (",
-      Plural(report.freeze().threads(), "thread", "threads"),
-      ") in one FROZEN group", report.subtree() ? " and those below it" : "",
-      report.except() == 0
-          ? ""
-          : absl::StrCat(", process ", report.except(), " excepted"),
-      "; frozen ", why, "\n");
-}
-
-std::string RenderRecovered(const v1::RecoveredGroup& group, bool dry_run) {
-  std::string done;
-  if (dry_run) {
-    done = absl::StrCat("it is ", StateWord(group.found()));
-  } else if (!group.problem().empty()) {
-    done = absl::StrCat("not given back: ", group.problem());
-  } else if (group.lease_resumed()) {
-    done = absl::StrCat("its lease goes on, until ",
-                        Date(group.hold().lease_until_unix_ns()));
-  } else {
-    done = absl::StrCat("given back, ", StateWord(group.found()), " -> ",
-                        StateWord(group.now()));
-  }
-  return absl::StrCat(group.cgroup(), ": left by process ", group.hold().pid(),
-                      " (", group.hold().comm(), "), killed in ",
-                      WorkOf(group.hold().purpose()), "; ", done, "\n");
-}
-
-std::string RenderRecover(const v1::RecoverReport& report, bool dry_run) {
-  std::string text;
-  for (const v1::RecoveredGroup& group : report.groups()) {
-    absl::StrAppend(&text, RenderRecovered(group, dry_run));
-  }
-  if (report.stale() > 0) {
-    absl::StrAppend(&text, Plural(report.stale(), "entry", "entries"),
-                    " of groups that are no more\n");
-  }
-  return text.empty() ? "nothing to recover\n" : text;
-}
-
-std::string RenderKill(const v1::KillReport& report) {
-  return absl::StrCat(report.cgroup(), ": signal ", report.signal(),
-                      " sent to ",
-                      Plural(report.processes(), "process", "processes"),
-                      report.empty() ? "; none is left" : "", "\n");
-}
 
 std::string RenderDump(const v1::DumpReport& report) {
   absl::string_view job = "the job was killed";

@@ -52,32 +52,34 @@ class V1Backend : public Backend {
   }
 
   // v1 has no notification: look again at once a few times, which is all that a
-  // small group needs, and then after growing pauses.  A task that joins or
-  // forks at the wrong moment leaves the group FREEZING for ever unless FROZEN
-  // is written again, and a task that misses even this is caught by a short
-  // thaw (opencontainers/runc PR 2774 saw failures go from 40 a minute to none
-  // with it).  Neither before the pauses are long: it goes through all tasks,
-  // and takes 5,000 of them 25 ms again.
+  // small group needs, and then after pauses that grow with the time that has
+  // passed, by a tenth of it at most.
+  //
+  // A task that joins or forks at the wrong moment leaves the group FREEZING
+  // for ever unless FROZEN is written again, and a task that misses even this
+  // is caught by a short thaw (opencontainers/runc PR 2774 saw failures go from
+  // 40 a minute to none with it).  Neither in the first 60 ms: a write goes
+  // through all tasks, and takes 5,000 of them 25 ms again.
   absl::Status WaitForProgress(int attempt, bool freezing, absl::Duration limit,
                                Clock& /*clock*/, const Cancellation* cancel,
                                bool& rewritten) override {
     constexpr int kAtOnce = 16;
-    constexpr int kGrowing = 8;
+    constexpr int kGrowing = 96;
     constexpr absl::Duration kFirst = absl::Microseconds(50);
+    constexpr absl::Duration kGrowth = absl::Nanoseconds(12500);
     constexpr absl::Duration kLast = absl::Milliseconds(10);
     constexpr int kKickEvery = 50;
     const int pauses = attempt - kAtOnce;
-    const absl::Duration pause = pauses < 0 ? absl::ZeroDuration()
-                                 : pauses < kGrowing
-                                     ? std::min(kLast, kFirst * (1 << pauses))
-                                     : kLast;
+    const absl::Duration pause = pauses < 0          ? absl::ZeroDuration()
+                                 : pauses < kGrowing ? kFirst + pauses * kGrowth
+                                                     : kLast;
     CKPT_RETURN_IF_ERROR(group_.WaitForChange(std::min(pause, limit), cancel));
     if (!freezing || pauses < kGrowing) return absl::OkStatus();
     // Writing FROZEN again must not undo somebody's thaw, which cancels.
     CKPT_ASSIGN_OR_RETURN(const bool still_asked, ReadRequest(0));
     if (!still_asked) return absl::OkStatus();
     rewritten = true;
-    if (pauses % kKickEvery == kKickEvery - 1) {
+    if ((pauses - kGrowing) % kKickEvery == kKickEvery - 1) {
       CKPT_RETURN_IF_ERROR(Request(false));
       CKPT_RETURN_IF_ERROR(
           group_.WaitForChange(std::min(kLast, limit), cancel));

@@ -58,9 +58,9 @@ TEST_F(V1BackendTest, TaskThatMissesEveryRequestIsCaughtByAShortThaw) {
 
   ASSERT_TRUE(report.ok()) << report.status();
   EXPECT_EQ(Count(kernel_, kWriteThawed), 1);
-  EXPECT_EQ(report->refreezes(), 42);
-  // 42 pauses of 10 ms, 8 shorter ones before them, and the thaw.
-  EXPECT_LT(report->seconds(), 0.5);
+  EXPECT_EQ(report->refreezes(), 50);
+  // 50 pauses of 10 ms, 62 ms of shorter ones before them, and the thaw.
+  EXPECT_LT(report->seconds(), 0.6);
 }
 
 TEST_F(V1BackendTest, EveryFiftiethPollThawsForTenMilliseconds) {
@@ -81,7 +81,7 @@ TEST_F(V1BackendTest, EveryFiftiethPollThawsForTenMilliseconds) {
 
   ASSERT_TRUE(report.ok()) << report.status();
   ASSERT_EQ(thaws.size(), 3u);
-  EXPECT_EQ(report->refreezes(), 142);
+  EXPECT_EQ(report->refreezes(), 150);
   // 50 polls of 10 ms, and the thaw itself.
   EXPECT_EQ(thaws[2] - thaws[1], absl::Milliseconds(510));
 }
@@ -100,7 +100,7 @@ TEST_F(V1BackendTest, PollsQuicklyAtFirst) {
   kernel_.AddProcess("/job", {.freeze = {.after = absl::Microseconds(60)}});
   const auto report = Freeze(kernel_, absl::Seconds(1));
   ASSERT_TRUE(report.ok()) << report.status();
-  EXPECT_DOUBLE_EQ(report->seconds(), 150e-6);  // 50 us, 100 us
+  EXPECT_DOUBLE_EQ(report->seconds(), 112.5e-6);  // 50 us, 62.5 us
 }
 
 TEST_F(V1BackendTest, LooksAgainAtOnceBeforeItPauses) {
@@ -112,7 +112,7 @@ TEST_F(V1BackendTest, LooksAgainAtOnceBeforeItPauses) {
 
 // It would have the kernel go through all tasks again.
 TEST_F(V1BackendTest, DoesNotWriteAgainWhileThePausesAreShort) {
-  kernel_.AddProcess("/job", {.freeze = {.after = absl::Milliseconds(12)}});
+  kernel_.AddProcess("/job", {.freeze = {.after = absl::Milliseconds(50)}});
   const auto report = Freeze(kernel_, absl::Seconds(1));
   ASSERT_TRUE(report.ok()) << report.status();
   EXPECT_EQ(report->refreezes(), 0);
@@ -140,7 +140,7 @@ TEST_F(V1BackendTest, DoesNotWriteAgainAfterSomebodysThaw) {
   bool rewritten = false;
 
   ASSERT_TRUE(backend
-                  ->WaitForProgress(40, /*freezing=*/true, absl::Seconds(1),
+                  ->WaitForProgress(200, /*freezing=*/true, absl::Seconds(1),
                                     clock_, nullptr, rewritten)
                   .ok());
 

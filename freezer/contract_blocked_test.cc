@@ -144,6 +144,67 @@ TEST_P(BlockedContractTest, FrozenGroupsBelowDoNotHideTheBlocker) {
   EXPECT_EQ(report.blockers(0).tid(), blocker);
 }
 
+TEST_P(BlockedContractTest, BlockerInAGroupBelowIsNamedWithItsGroup) {
+  Cgroup& group = world().NewGroup();
+  Cgroup& inner = world().NewGroup(&group);
+  world().AddTask(group);
+  world().AddTask(inner);
+  const pid_t blocker = world().AddBlockedTask(inner);
+  Freezer freezer = FreezerOf(group);
+
+  const auto result = freezer.Freeze(Within(kBrief));
+
+  const v1::FreezeReport report = ReportOf(result.status());
+  ASSERT_EQ(report.blockers_size(), 1) << result.status();
+  EXPECT_EQ(report.blockers(0).tid(), blocker);
+  EXPECT_EQ(report.blockers(0).cgroup(), inner.path());
+}
+
+// Linux 6.18 calls a v2 group frozen when its own tasks freeze before those of
+// the groups below.
+TEST_P(BlockedContractTest, GroupIsFreezingUntilTasksOfGroupsBelowAreFrozen) {
+  Cgroup& group = world().NewGroup();
+  Cgroup& inner = world().NewGroup(&group);
+  world().AddTask(group);
+  const pid_t blocker = world().AddBlockedTask(inner);
+  FreezeOptions options = Within(kBrief);
+  options.on_busy = v1::ON_BUSY_KEEP;
+
+  const auto result = FreezerOf(group).Freeze(options);
+
+  EXPECT_EQ(result.status().code(), absl::StatusCode::kUnavailable);
+  ExpectState(group, v1::FREEZER_STATE_FREEZING, /*self_freezing=*/true);
+  world().Unblock(blocker);
+  FreezeBefore(group);
+  ExpectFrozen(group);
+}
+
+TEST_P(BlockedContractTest, ReportHasEveryThreadAndTellsWhichIsFrozen) {
+  Cgroup& group = world().NewGroup();
+  const pid_t one = world().AddTask(group, 0, /*threads=*/3);
+  const pid_t blocker = world().AddBlockedTask(group);
+  const pid_t below = world().AddTask(world().NewGroup(&group));
+  Freezer freezer = FreezerOf(group);
+
+  const auto result = freezer.Freeze(Within(kBrief));
+
+  const v1::FreezeReport report = ReportOf(result.status());
+  EXPECT_EQ(report.tasks_size(), ThreadsOf({one, blocker, below}));
+  for (const v1::TaskInfo& task : report.tasks()) {
+    EXPECT_EQ(task.frozen(), task.pid() != blocker) << task.ShortDebugString();
+    EXPECT_EQ(task.cgroup().empty(), task.pid() != below);
+  }
+}
+
+TEST_P(BlockedContractTest, BlockerComesWithTheTimeThatItHasBeenOne) {
+  Cgroup& group = world().NewGroup();
+  world().AddBlockedTask(group);
+  const auto result = FreezerOf(group).Freeze(Within(kBrief));
+  const v1::FreezeReport report = ReportOf(result.status());
+  ASSERT_EQ(report.blockers_size(), 1) << result.status();
+  EXPECT_GT(report.blockers(0).blocked_seconds(), 0);
+}
+
 TEST_P(BlockedContractTest, CancellationEndsTheWaitAndThawsTheGroup) {
   Cgroup& group = world().NewGroup();
   world().AddBlockedTask(group);

@@ -75,6 +75,40 @@ TEST_P(FreezeContractTest, StatusNamesEveryThread) {
   EXPECT_NE(status->tasks(0).tid(), status->tasks(1).tid());
 }
 
+TEST_P(FreezeContractTest, StatusTellsWhichThreadsAreFrozenAlsoInGroupsBelow) {
+  Cgroup& outer = world().NewGroup();
+  Cgroup& inner = world().NewGroup(&outer);
+  const pid_t above = world().AddTask(outer);
+  const pid_t below = world().AddTask(inner);
+  FreezeBefore(inner);
+
+  const auto status = FreezerOf(outer).GetStatus(/*with_tasks=*/true);
+
+  ASSERT_TRUE(status.ok()) << status.status();
+  EXPECT_EQ(status->tasks_size(), ThreadsOf({above, below}));
+  for (const v1::TaskInfo& task : status->tasks()) {
+    const bool is_below = task.pid() == below;
+    EXPECT_EQ(task.frozen(), is_below) << task.ShortDebugString();
+    EXPECT_EQ(task.cgroup(), is_below ? inner.path() : "");
+  }
+}
+
+TEST_P(FreezeContractTest, ReportListsEveryThreadAsFrozenWhenAskedTo) {
+  Cgroup& group = world().NewGroup();
+  const pid_t one = world().AddTask(group, 0, /*threads=*/3);
+  const pid_t two = world().AddTask(world().NewGroup(&group));
+  FreezeOptions options = Within(kPlenty);
+  options.list_tasks = true;
+
+  const auto report = FreezerOf(group).Freeze(options);
+
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(report->tasks_size(), ThreadsOf({one, two}));
+  for (const v1::TaskInfo& task : report->tasks()) {
+    EXPECT_TRUE(task.frozen()) << task.ShortDebugString();
+  }
+}
+
 TEST_P(FreezeContractTest, EmptyGroupFreezesAndThaws) {
   Cgroup& group = world().NewGroup();
   Freezer freezer = FreezerOf(group);

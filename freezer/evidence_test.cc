@@ -1,8 +1,13 @@
 #include "freezer/evidence.h"
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "base/fake_clock.h"
 #include "freezer/fake_cgroup.h"
 #include "freezer/kernel_names.h"
@@ -31,10 +36,14 @@ class EvidenceTest : public testing::TestWithParam<v1::Hierarchy> {
                         : group_->Write(kV2FreezeFile, kV2Freeze).ok());
   }
 
+  std::vector<v1::TaskInfo> FindBlockers() {
+    return BlockerWatch(*group_, kernel_.proc(), clock_).FindBlockers();
+  }
+
   std::vector<pid_t> BlockerTids() {
     RequestFreeze();
     std::vector<pid_t> tids;
-    for (const v1::TaskInfo& task : FindBlockers(*group_, kernel_.proc())) {
+    for (const v1::TaskInfo& task : FindBlockers()) {
       tids.push_back(task.tid());
     }
     return tids;
@@ -109,7 +118,7 @@ TEST_P(EvidenceTest, ThreadThatFreezesBetweenTheLooksIsNoBlocker) {
     clock_.Sleep(absl::Microseconds(600));
     look();
   };
-  EXPECT_TRUE(FindBlockers(*group_, kernel_.proc()).empty());
+  EXPECT_TRUE(FindBlockers().empty());
 }
 
 TEST_P(EvidenceTest, BlockerComesWithWhatTheKernelTellsOfIt) {
@@ -119,22 +128,128 @@ TEST_P(EvidenceTest, BlockerComesWithWhatTheKernelTellsOfIt) {
                                                 .state = 'S',
                                                 .wchan = "fuse_wait"});
   FakeTask& task = *kernel_.proc().Find(pid);
-  task.files["syscall"] = "0 0x3 0x1000\n";
+  task.files["syscall"] = absl::StrCat(
+      SYS_read, " 0x3 0x1000 0x0 0x0 0x0 0x0 0x7ffc00000000 0x7f0000000000\n");
+  task.files["sched"] =
+      "reader (1, #threads: 1)\n---\n"
+      "se.exec_start                                :       1743178.366831\n"
+      "se.vruntime                                  :         31221.412542\n";
+  // The one who asks.
+  kernel_.proc().AddProcess(::gettid(), 1, "test").files["sched"] =
+      "se.exec_start : 1744678.366831\n";
   task.files["stack"] =
       "[<0>] a\n[<0>] b\n[<0>] c\n[<0>] d\n[<0>] e\n[<0>] f\n[<0>] g\n[<0>] h\n"
       "[<0>] i\n";
   RequestFreeze();
 
-  const auto blockers = FindBlockers(*group_, kernel_.proc());
+  const auto blockers = FindBlockers();
 
   ASSERT_EQ(blockers.size(), 1u);
   EXPECT_EQ(blockers[0].pid(), pid);
   EXPECT_EQ(blockers[0].comm(), "reader");
   EXPECT_EQ(blockers[0].state(), "S");
   EXPECT_EQ(blockers[0].wchan(), "fuse_wait");
-  EXPECT_EQ(blockers[0].syscall(), "0 0x3 0x1000");
+  EXPECT_TRUE(absl::StrContains(blockers[0].syscall(), " 0x3 0x1000 "));
+  EXPECT_EQ(blockers[0].syscall_name(), "read");
+  EXPECT_DOUBLE_EQ(blockers[0].asleep_seconds(), 1.5);
   ASSERT_EQ(blockers[0].stack_size(), 8);
   EXPECT_EQ(blockers[0].stack(7), "[<0>] h");
+}
+
+TEST_P(EvidenceTest, RunningBlockerIsNotAsleep) {
+  const pid_t pid = Add('R', "0");
+  kernel_.proc().Find(pid)->files["sched"] = "se.exec_start : 1.5\n";
+  kernel_.proc().AddProcess(::gettid(), 1, "test").files["sched"] =
+      "se.exec_start : 9.5\n";
+  RequestFreeze();
+  const auto blockers = FindBlockers();
+  ASSERT_EQ(blockers.size(), 1u);
+  EXPECT_EQ(blockers[0].asleep_seconds(), 0);
+  EXPECT_EQ(blockers[0].syscall_name(), "");
+}
+
+TEST_P(EvidenceTest, BlockerIsBlockedSinceTheFirstLookThatSawIt) {
+  const pid_t early = Add('R', "0");
+  RequestFreeze();
+  BlockerWatch watch(*group_, kernel_.proc(), clock_);
+  watch.Look();
+  clock_.Sleep(absl::Seconds(3));
+  const pid_t late = Add('R', "0");
+
+  const auto blockers = watch.FindBlockers();
+
+  ASSERT_EQ(blockers.size(), 2u);
+  EXPECT_EQ(blockers[0].tid(), early);
+  EXPECT_DOUBLE_EQ(blockers[0].blocked_seconds(), 3);
+  EXPECT_EQ(blockers[1].tid(), late);
+  EXPECT_DOUBLE_EQ(blockers[1].blocked_seconds(), 0);
+}
+
+TEST_P(EvidenceTest, BlockerInAGroupBelowComesWithItsGroup) {
+  const auto inner = kernel_.MakeGroup("/job/inner");
+  const auto innermost = kernel_.MakeGroup("/job/inner/most");
+  AddFrozen();
+  const pid_t pid = kernel_.AddProcess(
+      "/job/inner/most",
+      {.freeze = {.never = true}, .state = 'R', .wchan = "0"});
+  RequestFreeze();
+  const auto blockers = FindBlockers();
+  ASSERT_EQ(blockers.size(), 1u);
+  EXPECT_EQ(blockers[0].tid(), pid);
+  EXPECT_EQ(blockers[0].cgroup(), innermost->path());
+}
+
+TEST_P(EvidenceTest, TasksOfAThawedGroupAreNotFrozenWhateverTheyWaitIn) {
+  Add('D', "request_wait_answer");
+  Add('S', "get_signal");
+  for (const v1::TaskInfo& task :
+       DescribeTasks(*group_, kernel_.proc(), v1::FREEZER_STATE_THAWED)) {
+    EXPECT_FALSE(task.frozen());
+  }
+}
+
+TEST_P(EvidenceTest, TasksOfAFreezingGroupAndThoseBelowTellWhoIsFrozen) {
+  const auto inner = kernel_.MakeGroup("/job/inner");
+  const pid_t frozen = AddFrozen();
+  const pid_t running = Add('R', "0");
+  const pid_t below = kernel_.AddProcess("/job/inner", {});
+  RequestFreeze();
+
+  const auto tasks =
+      DescribeTasks(*group_, kernel_.proc(), v1::FREEZER_STATE_FREEZING);
+
+  ASSERT_EQ(tasks.size(), 3u);
+  EXPECT_EQ(tasks[0].tid(), frozen);
+  EXPECT_TRUE(tasks[0].frozen());
+  EXPECT_EQ(tasks[0].cgroup(), "");
+  EXPECT_EQ(tasks[1].tid(), running);
+  EXPECT_FALSE(tasks[1].frozen());
+  EXPECT_EQ(tasks[2].tid(), below);
+  EXPECT_TRUE(tasks[2].frozen());
+  EXPECT_EQ(tasks[2].cgroup(), inner->path());
+}
+
+// On v1 it shows D, as frozen ones do.
+TEST_P(EvidenceTest, UninterruptibleWaitInAFreezingGroupIsNotCalledFrozen) {
+  Add('D', "request_wait_answer");
+  RequestFreeze();
+  const auto tasks =
+      DescribeTasks(*group_, kernel_.proc(), v1::FREEZER_STATE_FREEZING);
+  ASSERT_EQ(tasks.size(), 1u);
+  EXPECT_FALSE(tasks[0].frozen());
+}
+
+// As who is not root sees them: no wchan.
+TEST_P(EvidenceTest, TasksOfAFrozenGroupAreFrozenThoughTheirWaitIsNotTold) {
+  AddFrozen();
+  RequestFreeze();
+  kernel_.proc().before_look = nullptr;
+  const pid_t pid = group_->Threads()->front();
+  kernel_.proc().Find(pid)->files["wchan"] = "0";
+  const auto tasks =
+      DescribeTasks(*group_, kernel_.proc(), v1::FREEZER_STATE_FROZEN);
+  ASSERT_EQ(tasks.size(), 1u);
+  EXPECT_TRUE(tasks[0].frozen());
 }
 
 TEST_P(EvidenceTest, EndedThreadsAreNoBlockers) {
@@ -146,7 +261,7 @@ TEST_P(EvidenceTest, EndedThreadsAreNoBlockers) {
 
 TEST_P(EvidenceTest, VanishedGroupHasNoBlockers) {
   kernel_.RemoveGroup("/job");
-  EXPECT_TRUE(FindBlockers(*group_, kernel_.proc()).empty());
+  EXPECT_TRUE(FindBlockers().empty());
 }
 
 TEST_P(EvidenceTest, DescriptionOfAGoneThreadIsNotFound) {

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "absl/strings/cord.h"
@@ -16,6 +17,11 @@ namespace {
 
 // How long the way back after a failure may take.
 constexpr absl::Duration kWayBackLimit = absl::Seconds(5);
+// Later than nearly every freeze that succeeds: a look takes some 10 us a
+// thread.
+constexpr absl::Duration kFirstLook = absl::Milliseconds(100);
+// How many blockers a message names; the report has all.
+constexpr int kNamed = 5;
 // Between two looks at a group that says FROZEN before its tasks are: no event
 // tells of them.
 constexpr absl::Duration kDoubtfulPause = absl::Milliseconds(1);
@@ -26,20 +32,20 @@ absl::Status VanishedGroup(const std::string& path) {
 }
 
 // Linux (6.18) calls a v2 group that has groups below it frozen as soon as all
-// of those are, whatever its own tasks do: cgroup_propagate_frozen() does not
-// count them.  So they are looked at one by one.
-absl::StatusOr<bool> OwnTasksAreFrozen(Cgroup& group, ProcFs& proc) {
+// of those are, or its own tasks: cgroup_propagate_frozen() does not count
+// both.  So they are looked at one by one.
+absl::StatusOr<bool> SubtreeIsFrozen(Cgroup& group, ProcFs& proc,
+                                     UntoldWait untold) {
   if (group.hierarchy() != v1::HIERARCHY_V2) return true;
   CKPT_ASSIGN_OR_RETURN(const auto children, group.Children());
   if (children.empty()) return true;
-  if (!FindBlockers(group, proc).empty()) return false;
+  if (!OwnThreadsLookFrozen(group, proc, untold)) return false;
   for (const auto& child : children) {
-    // Nor does it wait for them, if the group's own tasks freeze first.
     const auto files = MakeBackend(*child)->Read();
     if (absl::IsNotFound(files.status())) continue;  // removed meanwhile
     CKPT_RETURN_IF_ERROR(files.status());
     if (files->effective != v1::FREEZER_STATE_FROZEN) return false;
-    auto frozen = OwnTasksAreFrozen(*child, proc);
+    auto frozen = SubtreeIsFrozen(*child, proc, untold);
     if (absl::IsNotFound(frozen.status())) continue;  // removed meanwhile
     if (!frozen.ok() || !*frozen) return frozen;
   }
@@ -51,8 +57,14 @@ std::string NameBlockers(const v1::FreezeReport& report) {
     return "no single thread could be made out as the cause";
   }
   std::string names;
+  int named = 0;
   for (const v1::TaskInfo& task : report.blockers()) {
-    absl::StrAppend(&names, names.empty() ? "not frozen: " : ", ", task.tid(),
+    if (named++ == kNamed) {
+      absl::StrAppend(&names, " and ", report.blockers_size() - kNamed,
+                      " more");
+      break;
+    }
+    absl::StrAppend(&names, named == 1 ? "not frozen: " : ", ", task.tid(),
                     " (", task.comm(), ", state ", task.state(),
                     task.wchan().empty() ? "" : ", in ", task.wchan(), ")");
   }
@@ -99,11 +111,16 @@ absl::StatusOr<v1::CgroupStatus> Freezer::GetStatus(bool with_tasks) {
     // v2: an ancestor asks, and the tasks are on their way.
     status.set_state(v1::FREEZER_STATE_FREEZING);
   }
+  if (status.state() == v1::FREEZER_STATE_FROZEN) {
+    CKPT_ASSIGN_OR_RETURN(
+        const bool frozen,
+        SubtreeIsFrozen(group_, proc_, UntoldWait::kIsBelieved));
+    if (!frozen) status.set_state(v1::FREEZER_STATE_FREEZING);
+  }
   if (with_tasks) {
-    CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> threads, group_.Threads());
-    for (const pid_t tid : threads) {
-      auto info = DescribeThread(proc_, tid);
-      if (info.ok()) *status.add_tasks() = *std::move(info);
+    CKPT_RETURN_IF_ERROR(group_.Threads().status());
+    for (v1::TaskInfo& task : DescribeTasks(group_, proc_, status.state())) {
+      *status.add_tasks() = std::move(task);
     }
   }
   return status;
@@ -123,7 +140,7 @@ absl::StatusOr<bool> Freezer::ThreadsAreStable(v1::FreezeReport& report) {
   if (first != second || report.after().state() != v1::FREEZER_STATE_FROZEN) {
     return false;
   }
-  return OwnTasksAreFrozen(group_, proc_);
+  return SubtreeIsFrozen(group_, proc_, UntoldWait::kIsNotFrozen);
 }
 
 absl::Status Freezer::WaitForStep(int attempt, absl::Duration limit,
@@ -142,7 +159,12 @@ absl::Status Freezer::WaitForStep(int attempt, absl::Duration limit,
 }
 
 absl::Status Freezer::WaitFrozen(const FreezeOptions& options,
+                                 BlockerWatch& watch,
                                  v1::FreezeReport& report) {
+  // A first look at who is not frozen, for how long it has been so at the end.
+  const absl::Time start = clock_.Now();
+  absl::Time look_at =
+      start + std::min((options.deadline - start) / 10, kFirstLook);
   for (int attempt = 0;; ++attempt) {
     CKPT_ASSIGN_OR_RETURN(const FreezerFiles files, backend_->Read());
     // Even if it is FROZEN, by an ancestor: that one's thaw would let it run.
@@ -157,6 +179,11 @@ absl::Status Freezer::WaitFrozen(const FreezeOptions& options,
       if (stable) return absl::OkStatus();
       limit = kDoubtfulPause;
     }
+    if (clock_.Now() >= look_at) {
+      watch.Look();
+      look_at = absl::InfiniteFuture();
+    }
+    limit = std::min(limit, look_at - clock_.Now());
     CKPT_RETURN_IF_ERROR(WaitForStep(attempt, limit, options, report));
   }
 }
@@ -171,12 +198,14 @@ absl::StatusOr<v1::FreezeReport> Freezer::Freeze(const FreezeOptions& options) {
         "no time left to freeze cgroup ", group_.path(),
         ", which is as it was (", StateWord(report.before().state()), ")"));
   }
+  BlockerWatch watch(group_, proc_, clock_);
   absl::Status status = backend_->Request(true);
-  if (status.ok()) status = WaitFrozen(options, report);
+  if (status.ok()) status = WaitFrozen(options, watch, report);
   report.set_seconds(absl::ToDoubleSeconds(clock_.Now() - start));
   if (!status.ok()) {
-    return FailFreeze(std::move(status), options, std::move(report));
+    return FailFreeze(std::move(status), options, watch, std::move(report));
   }
+  if (options.list_tasks) ListTasks(v1::FREEZER_STATE_FROZEN, report);
   return report;
 }
 
@@ -189,16 +218,28 @@ absl::Status Freezer::GiveBack(const v1::CgroupStatus& before) {
   return absl::IsNotFound(status) ? absl::OkStatus() : status;
 }
 
+void Freezer::ListTasks(v1::FreezerState state, v1::FreezeReport& report) {
+  std::set<pid_t> blockers;
+  for (const v1::TaskInfo& task : report.blockers()) {
+    blockers.insert(task.tid());
+  }
+  for (v1::TaskInfo& task : DescribeTasks(group_, proc_, state)) {
+    if (blockers.count(task.tid()) > 0) task.set_frozen(false);
+    *report.add_tasks() = std::move(task);
+  }
+}
+
 absl::Status Freezer::FailFreeze(absl::Status why, const FreezeOptions& options,
-                                 v1::FreezeReport report) {
+                                 BlockerWatch& watch, v1::FreezeReport report) {
   if (absl::IsNotFound(why)) return VanishedGroup(group_.path());
   const bool timed_out = absl::IsUnavailable(why);
   const bool keep = timed_out && options.on_busy == v1::ON_BUSY_KEEP;
   if (timed_out) {
-    for (v1::TaskInfo& task : FindBlockers(group_, proc_)) {
+    for (v1::TaskInfo& task : watch.FindBlockers()) {
       *report.add_blockers() = std::move(task);
     }
   }
+  ListTasks(v1::FREEZER_STATE_FREEZING, report);
   const absl::Status back = keep ? absl::OkStatus() : GiveBack(report.before());
   if (auto now = GetStatus(false); now.ok()) *report.mutable_after() = *now;
   const std::string state = StateWord(report.after().state());

@@ -28,6 +28,7 @@
 #include "base/proc.h"
 #include "freezer/backend.h"
 #include "freezer/cgroup.h"
+#include "freezer/evidence.h"
 #include "proto/checkpoint.pb.h"
 
 namespace ckpt::freezer {
@@ -40,6 +41,9 @@ struct FreezeOptions {
   const Cancellation* cancel = nullptr;          // borrowed for the call
   // Of a group that is not FROZEN by the deadline, and of no other failure.
   v1::OnBusy on_busy = v1::ON_BUSY_CANCEL;
+  // Fill report.tasks once the group is FROZEN; some 30 us a thread.  A report
+  // of a failure always has them.
+  bool list_tasks = false;
 };
 
 class Freezer {
@@ -50,7 +54,7 @@ class Freezer {
   Clock& clock() { return clock_; }
 
   // The group's state as the kernel has it; with `with_tasks` also every thread
-  // of it.  Who holds it: freezer/group_status.h.
+  // of it and of the groups below.  Who holds it: freezer/group_status.h.
   // NotFound when the group is gone.
   absl::StatusOr<v1::CgroupStatus> GetStatus(bool with_tasks);
 
@@ -93,7 +97,7 @@ class Freezer {
  private:
   // Waits for FROZEN, then lists threads until two lists agree.  Fills
   // report.threads and report.after.
-  absl::Status WaitFrozen(const FreezeOptions& options,
+  absl::Status WaitFrozen(const FreezeOptions& options, BlockerWatch& watch,
                           v1::FreezeReport& report);
   absl::Status WaitForStep(int attempt, absl::Duration limit,
                            const FreezeOptions& options,
@@ -101,7 +105,8 @@ class Freezer {
   absl::StatusOr<bool> ThreadsAreStable(v1::FreezeReport& report);
   // The error of a freeze that failed with `why`: evidence, then the way back.
   absl::Status FailFreeze(absl::Status why, const FreezeOptions& options,
-                          v1::FreezeReport report);
+                          BlockerWatch& watch, v1::FreezeReport report);
+  void ListTasks(v1::FreezerState state, v1::FreezeReport& report);
   absl::Status GiveBack(const v1::CgroupStatus& before);
   absl::StatusOr<std::string> FrozenAncestor();
 

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "absl/strings/cord.h"
 #include "absl/strings/match.h"
 #include "base/fake_clock.h"
 #include "freezer/fake_cgroup.h"
@@ -128,6 +129,28 @@ TEST_P(FreezerTest, MessageOfAFailedFreezeSaysWhoWhereAndWhatNow) {
         "7000000 (reader, state S, in fuse_wait)", "THAWED again", "retry"}) {
     EXPECT_TRUE(absl::StrContains(message, part)) << part << ": " << message;
   }
+}
+
+TEST_P(FreezerTest, BlockersAreLookedAtSoonAfterTheRequest) {
+  kernel_.AddProcess("/job", {.freeze = {.never = true}});
+
+  const auto result = freezer_.Freeze(Within(absl::Seconds(2)));
+
+  v1::FreezeReport report;
+  ASSERT_TRUE(report.ParseFromString(
+      std::string(*result.status().GetPayload(kReportUrl))));
+  ASSERT_EQ(report.blockers_size(), 1);
+  EXPECT_GE(report.blockers(0).blocked_seconds(), 1.85);
+  EXPECT_LE(report.blockers(0).blocked_seconds(), 2.05);
+}
+
+TEST_P(FreezerTest, MessageNamesFiveBlockersAndCountsTheOthers) {
+  for (int i = 0; i < 7; ++i) {
+    kernel_.AddProcess("/job", {.freeze = {.never = true}});
+  }
+  const auto result = freezer_.Freeze(Within(absl::Seconds(1)));
+  EXPECT_TRUE(absl::StrContains(result.status().message(), " and 2 more;"))
+      << result.status();
 }
 
 INSTANTIATE_TEST_SUITE_P(Hierarchies, FreezerTest,

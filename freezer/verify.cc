@@ -115,9 +115,6 @@ void FindUnfrozen(Cgroup& group, ProcFs& proc, v1::FreezeReport& report) {
   for (v1::TaskInfo& task : FindBlockers(group, proc)) {
     *report.add_blockers() = std::move(task);
   }
-  const auto children = group.Children();
-  if (!children.ok()) return;
-  for (const auto& child : *children) FindUnfrozen(*child, proc, report);
 }
 
 // Linux tells too early that a v2 group with groups below it is frozen: so

@@ -58,7 +58,8 @@ absl::StatusOr<Output> Run(const Arguments& arguments, const Context& context) {
   auto report = guarded->freezer(0).Freeze(
       {.deadline = Clock::Real().Now() + absl::Seconds(timeout),
        .cancel = context.cancel,
-       .on_busy = on_busy});
+       .on_busy = on_busy,
+       .list_tasks = arguments.Has("json")});
   if (!report.ok()) {
     return AppendError(report.status(), "guardian", guarded->Release());
   }

@@ -5,6 +5,7 @@
 #include <signal.h>
 
 #include <memory>
+#include <regex>
 #include <string>
 #include <tuple>
 
@@ -116,6 +117,27 @@ TEST_P(BusyTest, StatusTellsWhoIsNotFrozenYet) {
   ExpectOk(status);
   EXPECT_TRUE(absl::StrContains(status.out, "FREEZING (by its own request)"))
       << status.out;
+  // TID PID S FROZEN COMM
+  const std::regex row(absl::StrCat(" ", blocked_->pid(), " +", blocked_->pid(),
+                                    " [RD] no +blocked-task"));
+  EXPECT_TRUE(std::regex_search(status.out, row)) << status.out;
+}
+
+TEST_P(BusyTest, EvidenceIsInTheJsonToo) {
+  const CommandResult result = ckpt_.Run(
+      {"freeze", "--cgroup", group_->path(), "--timeout", "300ms", "--json"});
+
+  EXPECT_EQ(result.exit_status, kUnavailable) << result.err;
+  const bool is_read = std::get<1>(GetParam()) == BlockedTask::Kind::kFuseRead;
+  for (const std::string& part :
+       {std::string("\"blockers\": ["), std::string("\"tasks\": ["),
+        absl::StrCat("\"tid\": ", blocked_->pid()),
+        std::string(is_read ? "\"syscall_name\": \"read\""
+                            : "\"syscall\": \"running\""),
+        std::string("\"frozen\": false")}) {
+    EXPECT_TRUE(absl::StrContains(result.out, part))
+        << "no " << part << " in: " << result.out;
+  }
 }
 
 TEST_P(BusyTest, UnknownChoiceIsRefusedAndNothingIsTouched) {
