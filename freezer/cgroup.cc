@@ -28,6 +28,11 @@
 namespace ckpt::freezer {
 namespace {
 
+void SortAndDropCopies(std::vector<pid_t>& pids) {
+  std::sort(pids.begin(), pids.end());
+  pids.erase(std::unique(pids.begin(), pids.end()), pids.end());
+}
+
 absl::StatusOr<std::vector<pid_t>> ParsePids(absl::string_view text) {
   std::vector<pid_t> pids;
   for (const absl::string_view line :
@@ -39,9 +44,18 @@ absl::StatusOr<std::vector<pid_t>> ParsePids(absl::string_view text) {
     // 0: a task outside our PID namespace.
     pids.push_back(pid);
   }
-  std::sort(pids.begin(), pids.end());
-  // cgroup.procs may name a process twice (cgroup-v2.rst).
-  pids.erase(std::unique(pids.begin(), pids.end()), pids.end());
+  SortAndDropCopies(pids);  // cgroup.procs may have some (cgroup-v2.rst)
+  return pids;
+}
+
+absl::StatusOr<std::vector<pid_t>> ProcessesByThreads(Cgroup& group) {
+  CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> threads, group.Threads());
+  std::vector<pid_t> pids;
+  for (const pid_t tid : threads) {
+    const auto stat = ProcFs::Real().Stat(tid);
+    if (stat.ok()) pids.push_back(stat->pid);
+  }
+  SortAndDropCopies(pids);
   return pids;
 }
 
@@ -243,8 +257,11 @@ class KernelCgroup : public Cgroup {
 }  // namespace
 
 absl::StatusOr<std::vector<pid_t>> Cgroup::Processes() {
-  CKPT_ASSIGN_OR_RETURN(const std::string text, Read(kProcsFile));
-  return ParsePids(text);
+  const auto text = Read(kProcsFile);
+  // EOPNOTSUPP: the processes of a group of threads are listed further up.
+  if (absl::IsUnimplemented(text.status())) return ProcessesByThreads(*this);
+  CKPT_RETURN_IF_ERROR(text.status());
+  return ParsePids(*text);
 }
 
 absl::StatusOr<std::vector<pid_t>> Cgroup::Threads() {
@@ -275,6 +292,8 @@ absl::StatusOr<std::vector<pid_t>> Cgroup::SubtreeProcesses() {
     CKPT_RETURN_IF_ERROR(below.status());
     pids.insert(pids.end(), below->begin(), below->end());
   }
+  // A process may have threads in several of them.
+  SortAndDropCopies(pids);
   return pids;
 }
 
@@ -365,17 +384,28 @@ absl::StatusOr<std::unique_ptr<Cgroup>> OpenCgroup(const std::string& path) {
                                         is_root);
 }
 
-absl::Status RemoveCgroup(const std::string& path, absl::Duration limit) {
+absl::Status RemoveCgroup(const std::string& path, absl::Duration limit,
+                          const Cancellation* cancel) {
   Clock& clock = Clock::Real();
   const absl::Time deadline = clock.Now() + limit;
-  // rmdir() is EBUSY until the last task has been reaped by the kernel.
+  // rmdir() is EBUSY until the last task has been reaped by the kernel; v2
+  // tells when that is.
+  std::unique_ptr<Cgroup> group;
   absl::Duration pause = absl::Microseconds(50);
   while (::rmdir(path.c_str()) != 0) {
-    if (errno == ENOENT) return absl::OkStatus();
-    if (errno != EBUSY || clock.Now() >= deadline) {
-      return ErrnoToStatus(errno, "remove cgroup", path);
+    const int error = errno;
+    if (error == ENOENT) return absl::OkStatus();
+    const absl::Duration left = deadline - clock.Now();
+    if (error != EBUSY || left <= absl::ZeroDuration()) {
+      return ErrnoToStatus(error, "remove cgroup", path);
     }
-    clock.Sleep(pause);
+    if (group == nullptr) {
+      CKPT_ASSIGN_OR_RETURN(group, OpenCgroup(path));
+    }
+    if (group->hierarchy() == v1::HIERARCHY_V2) {
+      (void)group->Read(kV2EventsFile);  // the event is a change since then
+    }
+    CKPT_RETURN_IF_ERROR(group->WaitForChange(std::min(pause, left), cancel));
     pause = std::min(2 * pause, absl::Milliseconds(10));
   }
   return absl::OkStatus();

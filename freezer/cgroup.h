@@ -72,7 +72,8 @@ class Cgroup {
 
   // Below: the same for every implementation.
 
-  // Processes of this group itself (cgroup.procs; zombies are not in it).
+  // Processes of this group itself (cgroup.procs; zombies are not in it).  Of a
+  // v2 group of threads: those that have a thread in it.
   absl::StatusOr<std::vector<pid_t>> Processes();
   // Threads of this group itself.
   absl::StatusOr<std::vector<pid_t>> Threads();
@@ -82,7 +83,7 @@ class Cgroup {
   // wants to know.  Read it once: v1 goes on giving what it gave first.
   absl::StatusOr<UniqueFd> OpenProcsForWrite();
   absl::StatusOr<UniqueFd> OpenProcsForRead();
-  // Processes of this group and all groups below it.
+  // Processes of this group and all groups below it, each once.
   absl::StatusOr<std::vector<pid_t>> SubtreeProcesses();
 };
 
@@ -103,8 +104,9 @@ struct HierarchyMounts {
 absl::StatusOr<HierarchyMounts> FindHierarchyMounts();
 
 // Removes the directory of an empty group.  Waits for killed tasks to leave, up
-// to `limit`; Unavailable when some stay.
-absl::Status RemoveCgroup(const std::string& path, absl::Duration limit);
+// to `limit`; Unavailable when some stay, Cancelled when `cancel` says so.
+absl::Status RemoveCgroup(const std::string& path, absl::Duration limit,
+                          const Cancellation* cancel = nullptr);
 
 // "v1" or "v2".
 absl::string_view HierarchyName(v1::Hierarchy hierarchy);

@@ -15,7 +15,8 @@ class KillContractTest : public ContractTest {
   absl::StatusOr<v1::KillReport> Kill(Cgroup& group, int signal,
                                       absl::Duration limit = kPlenty) {
     Freezer freezer = FreezerOf(group);
-    return KillGroup(freezer, signal, world().clock().Now() + limit,
+    return KillGroup(freezer, signal,
+                     {.deadline = world().clock().Now() + limit},
                      world().signaller());
   }
 
@@ -63,6 +64,75 @@ TEST_P(KillContractTest, EmptiesAForkStorm) {
   ASSERT_TRUE(report.ok()) << report.status();
   EXPECT_TRUE(report->empty());
   EXPECT_TRUE(group.Processes()->empty());
+}
+
+// Passes signals on, and notes them and who was there at the first one.
+class Recorder : public Signaller {
+ public:
+  Recorder(Cgroup& group, Signaller& signaller)
+      : group_(group), signaller_(signaller) {}
+
+  absl::Status Send(pid_t pid, int signal) override {
+    if (sent_.empty()) there_ = *group_.SubtreeProcesses();
+    sent_.push_back(pid);
+    return signaller_.Send(pid, signal);
+  }
+
+  const std::vector<pid_t>& sent() const { return sent_; }    // in order
+  const std::vector<pid_t>& there() const { return there_; }  // sorted
+
+ private:
+  Cgroup& group_;
+  Signaller& signaller_;
+  std::vector<pid_t> sent_;
+  std::vector<pid_t> there_;
+};
+
+TEST_P(KillContractTest, EachProcessOfAForkStormIsSignalledOnceAndCounted) {
+  Cgroup& group = world().NewGroup();
+  Cgroup& inner = world().NewGroup(&group);
+  const pid_t one = world().AddTask(group);
+  const pid_t two = world().AddTask(inner, 0, /*threads=*/3);
+  world().AddForkStorm(group);
+  world().AddForkStorm(inner);
+  Recorder recorder(group, world().signaller());
+  Freezer freezer = FreezerOf(group);
+
+  const auto report =
+      KillGroup(freezer, world().CountedSignal(),
+                {.deadline = world().clock().Now() + kPlenty}, recorder);
+
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(recorder.sent(), recorder.there());
+  EXPECT_EQ(report->processes(), static_cast<int>(recorder.there().size()));
+  EXPECT_GE(report->processes(), 10);
+  EXPECT_EQ(world().SignalsReceived(one), 1);
+  EXPECT_EQ(world().SignalsReceived(two), 1);
+}
+
+// v2 kills without signals, and counts all the same.
+TEST_P(KillContractTest, EachProcessOfAForkStormIsKilledAndCounted) {
+  Cgroup& group = world().NewGroup();
+  Cgroup& inner = world().NewGroup(&group);
+  world().AddForkStorm(group);
+  world().AddForkStorm(inner);
+  FreezeBefore(group);
+  const auto there = group.SubtreeProcesses();
+  ASSERT_TRUE(there.ok());
+  Recorder recorder(group, world().signaller());
+  Freezer freezer = FreezerOf(group);
+
+  const auto report =
+      KillGroup(freezer, SIGKILL, {.deadline = world().clock().Now() + kPlenty},
+                recorder);
+
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(report->processes(), static_cast<int>(there->size()));
+  EXPECT_GE(report->processes(), 8);
+  const bool is_v1 = world().hierarchy() == v1::HIERARCHY_V1;
+  EXPECT_EQ(recorder.sent(), is_v1 ? *there : std::vector<pid_t>());
+  EXPECT_TRUE(group.SubtreeProcesses()->empty());
+  ExpectThawed(group);
 }
 
 TEST_P(KillContractTest, EmptyGroupIsKilledAtOnce) {
@@ -157,6 +227,24 @@ TEST_P(BlockedKillContractTest, NoProcessIsSignalledWhenTheFreezeFails) {
 
   EXPECT_EQ(report.status().code(), absl::StatusCode::kUnavailable);
   ExpectThawed(group);
+  EXPECT_EQ(world().SignalsReceived(pid), 0);
+}
+
+TEST_P(BlockedKillContractTest, CancellationEndsItWithNobodySignalled) {
+  Cgroup& group = world().NewGroup();
+  const pid_t pid = world().AddTask(group);
+  world().AddBlockedTask(group);
+  Cancellation cancel;
+  cancel.Cancel();
+  Freezer freezer = FreezerOf(group);
+  for (const int signal : {SIGKILL, world().CountedSignal()}) {
+    const auto report =
+        KillGroup(freezer, signal, {.cancel = &cancel}, world().signaller());
+    EXPECT_EQ(report.status().code(), absl::StatusCode::kCancelled)
+        << report.status();
+    ExpectThawed(group);
+  }
+  EXPECT_EQ(group.Processes()->size(), 2u);
   EXPECT_EQ(world().SignalsReceived(pid), 0);
 }
 

@@ -22,6 +22,9 @@ inline constexpr char kV2ThreadsFile[] = "cgroup.threads";
 inline constexpr char kV2FreezeFile[] = "cgroup.freeze";  // the request
 inline constexpr char kV2EventsFile[] = "cgroup.events";  // "frozen 0|1"
 inline constexpr char kV2KillFile[] = "cgroup.kill";      // since Linux 5.14
+inline constexpr char kV2TypeFile[] = "cgroup.type";
+inline constexpr char kV2Threaded[] = "threaded";
+inline constexpr char kV2Empty[] = "populated 0";  // in cgroup.events
 inline constexpr char kV2Freeze[] = "1";
 inline constexpr char kV2Thaw[] = "0";
 

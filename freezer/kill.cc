@@ -9,7 +9,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "base/status.h"
 #include "freezer/backend.h"
 #include "freezer/frozen_scope.h"
@@ -17,6 +19,9 @@
 
 namespace ckpt::freezer {
 namespace {
+
+// Plenty for tasks that can be frozen.
+constexpr absl::Duration kFreezeLimit = absl::Milliseconds(500);
 
 class RealSignaller : public Signaller {
  public:
@@ -26,12 +31,14 @@ class RealSignaller : public Signaller {
   }
 };
 
+// Those that have not been.
 absl::Status SignalAll(Cgroup& group, int signal, Signaller& signaller,
                        std::set<pid_t>& signalled) {
   CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> pids,
                         group.SubtreeProcesses());
   for (const pid_t pid : pids) {
-    if (pid <= 0) continue;  // of another PID namespace
+    // 0: of another PID namespace.
+    if (pid <= 0 || signalled.count(pid) > 0) continue;
     absl::Status sent = signaller.Send(pid, signal);
     if (sent.ok()) {
       signalled.insert(pid);
@@ -53,19 +60,42 @@ absl::Status ThawBelow(Cgroup& group) {
   return absl::OkStatus();
 }
 
-absl::Status KillByFreezing(Freezer& freezer, absl::Time deadline,
-                            Signaller& signaller, std::set<pid_t>& signalled) {
-  // Half a second is plenty for tasks that can freeze; those that cannot are
-  // killed by signalling again and again.
-  const absl::Time freeze_deadline =
-      std::min(deadline, freezer.clock().Now() + absl::Milliseconds(500));
-  auto scope = FrozenScope::Enter(freezer, {.deadline = freeze_deadline});
-  CKPT_RETURN_IF_ERROR(
-      SignalAll(freezer.group(), SIGKILL, signaller, signalled));
-  // Dead tasks leave only when thawed, whatever the origin was.
-  CKPT_RETURN_IF_ERROR(scope.ok() ? (*scope)->LeaveThawed()
-                                  : freezer.WriteRequest(false));
-  return ThawBelow(freezer.group());
+// v2 before Linux 5.14 has no cgroup.kill: as v1.
+absl::Status SendKill(Cgroup& group, Signaller& signaller,
+                      std::set<pid_t>& signalled) {
+  if (group.hierarchy() == v1::HIERARCHY_V1) {
+    return SignalAll(group, SIGKILL, signaller, signalled);
+  }
+  CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> pids,
+                        group.SubtreeProcesses());
+  const absl::Status killed = group.Write(kV2KillFile, "1");
+  if (absl::IsNotFound(killed)) {
+    return SignalAll(group, SIGKILL, signaller, signalled);
+  }
+  if (killed.ok()) signalled.insert(pids.begin(), pids.end());
+  return killed;
+}
+
+absl::Status KillFrozen(Freezer& freezer, const KillOptions& options,
+                        Signaller& signaller, std::set<pid_t>& signalled) {
+  CKPT_ASSIGN_OR_RETURN(const v1::CgroupStatus before,
+                        freezer.GetStatus(/*with_tasks=*/false));
+  // A request that stands holds most of a group that cannot be frozen.
+  const absl::Status frozen =
+      freezer
+          .Freeze({.deadline = std::min(options.deadline,
+                                        freezer.clock().Now() + kFreezeLimit),
+                   .cancel = options.cancel,
+                   .on_busy = v1::ON_BUSY_KEEP})
+          .status();
+  if (absl::IsNotFound(frozen) || absl::IsCancelled(frozen)) return frozen;
+  const absl::Status sent = SendKill(freezer.group(), signaller, signalled);
+  // Dead tasks leave v1 only when thawed, and a frozen empty group would refuse
+  // the next restore.
+  const bool freeze_again = !sent.ok() && before.self_freezing();
+  absl::Status thawed = freezer.WriteRequest(freeze_again);
+  if (thawed.ok() && sent.ok()) thawed = ThawBelow(freezer.group());
+  return AppendError(sent, "giving the group back", thawed);
 }
 
 // A task of v1 that is frozen does not die.
@@ -79,25 +109,80 @@ absl::Status CheckNoAncestorIsFrozen(Freezer& freezer) {
       ", and its tasks cannot end before that is thawed; nothing was killed"));
 }
 
-absl::Status WaitUntilEmpty(Freezer& freezer, absl::Time deadline,
+absl::Status NotEmpty(Cgroup& group) {
+  const auto pids = group.SubtreeProcesses();
+  if (!pids.ok() || pids->empty()) {
+    return absl::DeadlineExceededError(absl::StrCat(
+        "cgroup ", group.path(), " is not empty yet; SIGKILL was sent to all"));
+  }
+  return absl::DeadlineExceededError(
+      absl::StrCat(pids->size(), " process(es) of cgroup ", group.path(),
+                   " have not ended, the first is ", pids->front(),
+                   "; SIGKILL was sent to all"));
+}
+
+// NotFound when the group is gone.
+absl::StatusOr<bool> IsEmpty(Cgroup& group) {
+  if (group.hierarchy() == v1::HIERARCHY_V2) {
+    // The kernel tells of this file's changes: WaitForChange() waits for one.
+    CKPT_ASSIGN_OR_RETURN(const std::string events, group.Read(kV2EventsFile));
+    return absl::StrContains(events, kV2Empty);
+  }
+  CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> pids,
+                        group.SubtreeProcesses());
+  return pids.empty();
+}
+
+absl::Status WaitUntilEmpty(Freezer& freezer, const KillOptions& options,
                             Signaller& signaller, std::set<pid_t>& signalled) {
   Cgroup& group = freezer.group();
-  absl::Duration pause = absl::Microseconds(100);
+  const bool has_event = group.hierarchy() == v1::HIERARCHY_V2;
+  absl::Duration pause =
+      has_event ? absl::Milliseconds(100) : absl::Microseconds(100);
   while (true) {
-    const auto pids = group.SubtreeProcesses();
-    if (absl::IsNotFound(pids.status())) return absl::OkStatus();
-    CKPT_RETURN_IF_ERROR(pids.status());
-    if (pids->empty()) return absl::OkStatus();
-    if (freezer.clock().Now() >= deadline) {
-      return absl::DeadlineExceededError(
-          absl::StrCat(pids->size(), " process(es) of cgroup ", group.path(),
-                       " have not ended, the first is ", pids->front(),
-                       "; SIGKILL was sent to all"));
-    }
+    const auto empty = IsEmpty(group);
+    if (absl::IsNotFound(empty.status())) return absl::OkStatus();
+    CKPT_RETURN_IF_ERROR(empty.status());
+    if (*empty) return absl::OkStatus();
+    const absl::Duration left = options.deadline - freezer.clock().Now();
+    if (left <= absl::ZeroDuration()) return NotEmpty(group);
     CKPT_RETURN_IF_ERROR(SignalAll(group, SIGKILL, signaller, signalled));
-    freezer.clock().Sleep(pause);
-    pause = std::min(2 * pause, absl::Milliseconds(10));
+    const absl::Status waited =
+        group.WaitForChange(std::min(pause, left), options.cancel);
+    if (absl::IsCancelled(waited)) {
+      return absl::CancelledError(
+          absl::StrCat("cancelled; SIGKILL was sent to all ", signalled.size(),
+                       " process(es) of cgroup ", group.path(),
+                       ", which may not have ended yet"));
+    }
+    CKPT_RETURN_IF_ERROR(waited);
+    if (!has_event) pause = std::min(2 * pause, absl::Milliseconds(10));
   }
+}
+
+absl::Status SignalFrozen(Freezer& freezer, int signal,
+                          const KillOptions& options, Signaller& signaller,
+                          std::set<pid_t>& signalled) {
+  CKPT_ASSIGN_OR_RETURN(
+      const auto scope,
+      FrozenScope::Enter(
+          freezer, {.deadline = options.deadline, .cancel = options.cancel}));
+  const absl::Status sent =
+      SignalAll(freezer.group(), signal, signaller, signalled);
+  return AppendError(sent, "giving the group back", scope->Leave());
+}
+
+// Signals go to processes, and this is a group of threads.
+absl::Status CheckHoldsProcesses(Cgroup& group) {
+  const auto type = group.Read(kV2TypeFile);  // v1 has none
+  if (!type.ok() || absl::StripSuffix(*type, "\n") != kV2Threaded) {
+    return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(absl::StrCat(
+      "cgroup ", group.path(),
+      " is a group of threads (cgroup.type: threaded), and a signal goes to "
+      "whole processes; signal the group above that holds them; nothing was "
+      "sent"));
 }
 
 }  // namespace
@@ -108,46 +193,30 @@ Signaller& Signaller::Real() {
 }
 
 absl::StatusOr<v1::KillReport> KillGroup(Freezer& freezer, int signal,
-                                         absl::Time deadline,
+                                         const KillOptions& options,
                                          Signaller& signaller) {
   Cgroup& group = freezer.group();
   CKPT_RETURN_IF_ERROR(CheckMayTouch(group));
+  CKPT_RETURN_IF_ERROR(CheckHoldsProcesses(group));
   v1::KillReport report;
   report.set_cgroup(group.path());
   report.set_signal(signal);
   std::set<pid_t> signalled;
-  if (signal != SIGKILL) {
-    CKPT_ASSIGN_OR_RETURN(const auto scope,
-                          FrozenScope::Enter(freezer, {.deadline = deadline}));
-    CKPT_RETURN_IF_ERROR(SignalAll(group, signal, signaller, signalled));
-    CKPT_RETURN_IF_ERROR(scope->Leave());
-    report.set_processes(static_cast<int32_t>(signalled.size()));
+  if (signal == SIGKILL) {
+    if (group.hierarchy() == v1::HIERARCHY_V1) {
+      CKPT_RETURN_IF_ERROR(CheckNoAncestorIsFrozen(freezer));
+    }
+    CKPT_RETURN_IF_ERROR(KillFrozen(freezer, options, signaller, signalled));
+    CKPT_RETURN_IF_ERROR(
+        WaitUntilEmpty(freezer, options, signaller, signalled));
+    report.set_empty(true);
+  } else {
+    CKPT_RETURN_IF_ERROR(
+        SignalFrozen(freezer, signal, options, signaller, signalled));
     CKPT_ASSIGN_OR_RETURN(const auto left, group.SubtreeProcesses());
     report.set_empty(left.empty());
-    return report;
   }
-  if (group.hierarchy() == v1::HIERARCHY_V2) {
-    CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> pids,
-                          group.SubtreeProcesses());
-    signalled.insert(pids.begin(), pids.end());
-    const absl::Status killed = group.Write(kV2KillFile, "1");
-    // Before Linux 5.14 there is no such file.
-    if (absl::IsNotFound(killed)) {
-      CKPT_RETURN_IF_ERROR(
-          KillByFreezing(freezer, deadline, signaller, signalled));
-    } else {
-      CKPT_RETURN_IF_ERROR(killed);
-      // As on v1: a frozen empty group would refuse the next restore.
-      CKPT_RETURN_IF_ERROR(freezer.WriteRequest(false));
-    }
-  } else {
-    CKPT_RETURN_IF_ERROR(CheckNoAncestorIsFrozen(freezer));
-    CKPT_RETURN_IF_ERROR(
-        KillByFreezing(freezer, deadline, signaller, signalled));
-  }
-  CKPT_RETURN_IF_ERROR(WaitUntilEmpty(freezer, deadline, signaller, signalled));
   report.set_processes(static_cast<int32_t>(signalled.size()));
-  report.set_empty(true);
   return report;
 }
 

@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "base/cancellation.h"
 #include "freezer/freezer.h"
 #include "proto/checkpoint.pb.h"
 
@@ -24,20 +25,27 @@ class Signaller {
   static Signaller& Real();
 };
 
-// SIGKILL: v2 by cgroup.kill (one write, forks included); v1 by freezing,
-// signalling all and thawing, the groups below too, as a v1-frozen task dies
-// only when thawed; where the freeze cannot be had, by signalling until nobody
-// is left.  Then waits until the group is empty.
+struct KillOptions {
+  absl::Time deadline = absl::InfiniteFuture();  // on the Freezer's clock
+  const Cancellation* cancel = nullptr;          // borrowed for the call
+};
+
+// The group is frozen, so that nobody forks; each process, of the groups below
+// too, is signalled once and counted; and the group is given back as it was.
 //
-// Another signal: the group is frozen, every process is signalled once, and the
-// group is given back as it was.
+// SIGKILL: v2 kills by one write to cgroup.kill; a v1-frozen task dies only
+// when thawed, so the group is thawed whatever it was.  For the freeze there is
+// half a second.  If it cannot be had, all are signalled until nobody is left,
+// and the count is of those seen.  Returns when the group is empty.
 //
-//   FailedPrecondition  the root group; a group that holds the caller; SIGKILL
-//                       to a v1 group that an ancestor keeps frozen
+//   FailedPrecondition  the root group; a group that holds the caller; a v2
+//                       group of threads; SIGKILL to a v1 group that an
+//                       ancestor keeps frozen
 //   DeadlineExceeded    tasks are left at `deadline`
+//   Cancelled           before the signals, or while waiting for the end
 //   errors of Freeze()  (of SIGKILL: NotFound alone)
 absl::StatusOr<v1::KillReport> KillGroup(
-    Freezer& freezer, int signal, absl::Time deadline,
+    Freezer& freezer, int signal, const KillOptions& options,
     Signaller& signaller = Signaller::Real());
 
 }  // namespace ckpt::freezer

@@ -18,7 +18,8 @@ class KillTest : public testing::Test {
   absl::StatusOr<v1::KillReport> Kill(FakeKernel& kernel, int signal) {
     const auto group = kernel.OpenGroup("/job");
     Freezer freezer(*group, kernel.proc(), clock_);
-    return KillGroup(freezer, signal, clock_.Now() + absl::Seconds(10), kernel);
+    return KillGroup(freezer, signal,
+                     {.deadline = clock_.Now() + absl::Seconds(10)}, kernel);
   }
 
   FakeClock clock_;
@@ -33,9 +34,9 @@ TEST_F(KillTest, V2WritesTheKillFileAndSendsNoSignal) {
 
   ASSERT_TRUE(report.ok()) << report.status();
   EXPECT_EQ(report->processes(), 1);
-  EXPECT_EQ(
-      kernel.writes(),
-      (std::vector<std::string>{"/job/cgroup.kill=1", "/job/cgroup.freeze=0"}));
+  EXPECT_EQ(kernel.writes(), (std::vector<std::string>{
+                                 "/job/cgroup.freeze=1", "/job/cgroup.kill=1",
+                                 "/job/cgroup.freeze=0"}));
   EXPECT_EQ(kernel.SignalsReceived(pid, SIGKILL), 0);
 }
 
@@ -108,7 +109,8 @@ TEST_F(KillTest, RefusedSignalIsReportedAndTheGroupGivenBack) {
   Refuses signaller;
 
   const auto report =
-      KillGroup(freezer, SIGTERM, clock_.Now() + absl::Seconds(1), signaller);
+      KillGroup(freezer, SIGTERM, {.deadline = clock_.Now() + absl::Seconds(1)},
+                signaller);
 
   EXPECT_EQ(report.status().code(), absl::StatusCode::kPermissionDenied);
   EXPECT_EQ(freezer.GetStatus(false)->state(), v1::FREEZER_STATE_THAWED);

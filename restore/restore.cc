@@ -349,7 +349,8 @@ absl::Status RestoreOperation::Undo(absl::Status why) {
     freezer::Freezer freezer(*group_, proc_, clock_);
     auto pids = group_->SubtreeProcesses();
     if (guardian_ != nullptr && pids.ok() && !pids->empty()) {
-      undone = freezer::KillGroup(freezer, SIGKILL, clock_.Now() + kKillLimit)
+      undone = freezer::KillGroup(freezer, SIGKILL,
+                                  {.deadline = clock_.Now() + kKillLimit})
                    .status();
     }
   }

@@ -41,7 +41,7 @@ absl::StatusOr<int> ParseSignal(const std::string& text) {
       absl::StrCat("--signal '", text, "' is no signal; nothing was sent"));
 }
 
-absl::StatusOr<Output> Run(const Arguments& arguments, const Context&) {
+absl::StatusOr<Output> Run(const Arguments& arguments, const Context& context) {
   CKPT_RETURN_IF_ERROR(arguments.NoPositional());
   int signal = SIGKILL;
   if (arguments.Has("signal")) {
@@ -60,7 +60,9 @@ absl::StatusOr<Output> Run(const Arguments& arguments, const Context&) {
                                           std::move(groups), {.hold = hold}));
   freezer::Freezer& freezer = guarded->freezer(0);
   auto report = freezer::KillGroup(
-      freezer, signal, Clock::Real().Now() + absl::Seconds(timeout));
+      freezer, signal,
+      {.deadline = Clock::Real().Now() + absl::Seconds(timeout),
+       .cancel = context.cancel});
   if (signal == SIGKILL && report.ok()) freezer::EndLease(freezer.group());
   absl::Status released = guarded->Release();
   if (!report.ok()) return AppendError(report.status(), "guardian", released);
