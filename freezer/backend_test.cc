@@ -181,15 +181,17 @@ TEST_F(V2BackendTest, WritesTheRequestOnceAndWaitsForTheEvent) {
   EXPECT_DOUBLE_EQ(report->seconds(), 0.030);  // and not a polling interval
 }
 
-TEST_F(V2BackendTest, LooksAgainEveryHundredMillisecondsWithoutAnEvent) {
-  kernel_.AddProcess("/job", {.freeze = {.after_reads = 5, .after = {}}});
-  int waits = 0;
-  clock_.on_sleep = [&] { ++waits; };
+TEST_F(V2BackendTest, LooksAgainSoonAndThenSeldomWithoutAnEvent) {
+  kernel_.AddProcess("/job", {.freeze = {.after_reads = 14, .after = {}}});
+  std::vector<absl::Time> looks;
+  clock_.on_sleep = [&] { looks.push_back(clock_.Now()); };
 
   const auto report = Freeze(kernel_, absl::Seconds(1));
 
   ASSERT_TRUE(report.ok()) << report.status();
-  EXPECT_GE(waits, 4);
+  ASSERT_GE(looks.size(), 13);
+  EXPECT_LE(looks[1] - looks[0], absl::Milliseconds(1));
+  EXPECT_EQ(looks[12] - looks[11], absl::Milliseconds(100));
 }
 
 TEST_F(V2BackendTest, FailedFreezeTakesTheRequestBack) {

@@ -84,13 +84,17 @@ Freezer::Freezer(Cgroup& group, ProcFs& proc, Clock& clock)
 
 absl::StatusOr<std::string> Freezer::FrozenAncestor() {
   absl::string_view path = group_.path();
-  for (int up = 1;; ++up) {
+  for (int up = 1; up < levels_to_root_; ++up) {
     path = path.substr(0, path.rfind('/'));
     const auto asks = backend_->ReadRequest(up);
-    if (absl::IsNotFound(asks.status())) return std::string();  // the root
+    if (absl::IsNotFound(asks.status())) {  // the root has no such file
+      levels_to_root_ = up;
+      break;
+    }
     CKPT_RETURN_IF_ERROR(asks.status());
     if (*asks) return std::string(path);
   }
+  return std::string();
 }
 
 absl::StatusOr<v1::CgroupStatus> Freezer::GetStatus(bool with_tasks) {

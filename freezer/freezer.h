@@ -16,6 +16,7 @@
 #ifndef CKPT_FREEZER_FREEZER_H_
 #define CKPT_FREEZER_FREEZER_H_
 
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -114,6 +115,8 @@ class Freezer {
   ProcFs& proc_;
   Clock& clock_;
   const std::unique_ptr<Backend> backend_;
+  // A group stays where it is in its hierarchy, so this is found out once.
+  int levels_to_root_ = std::numeric_limits<int>::max();
 };
 
 }  // namespace ckpt::freezer
