@@ -2,6 +2,7 @@
 #ifndef CKPT_CLI_COMMAND_H_
 #define CKPT_CLI_COMMAND_H_
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,6 +17,11 @@ namespace ckpt::cli {
 
 struct Context {
   const Cancellation* cancel = nullptr;  // Ctrl-C and SIGTERM
+  // Prints something while the verb still runs, at once: `text`, or with --json
+  // `report` as one object in one line.  Never null.
+  std::function<void(const google::protobuf::Message& report,
+                     const std::string& text)>
+      emit;
 };
 
 // How a report gets to standard output where that is part of the operation:
@@ -27,7 +33,8 @@ class Delivery {
 };
 
 // What a verb has to say: the report for programs (--json) and the text for
-// people, both from the same message.
+// people, both from the same message.  Without a report, all has been said
+// (Context::emit).
 struct Output {
   std::unique_ptr<google::protobuf::Message> report;
   std::string text;
@@ -67,6 +74,7 @@ Command ThawCommand();
 Command VerifyCommand();
 Command VerifyFreezeCommand();
 Command VersionCommand();
+Command WatchCommand();
 
 // An Output of a report and its text.
 template <typename Report>

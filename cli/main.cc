@@ -73,9 +73,10 @@ std::string Help(const Command& command) {
   return text;
 }
 
-std::string ToJson(const google::protobuf::Message& message) {
+std::string ToJson(const google::protobuf::Message& message,
+                   bool on_one_line = false) {
   google::protobuf::util::JsonPrintOptions options;
-  options.add_whitespace = true;
+  options.add_whitespace = !on_one_line;
   options.always_print_primitive_fields = true;
   options.preserve_proto_field_names = true;
   std::string json;
@@ -125,6 +126,14 @@ absl::Status Print(const std::string& text) {
       "done, but the report could not be written to standard output");
 }
 
+// What a verb prints while it runs.  Who reads it through a pipe gets each line
+// at once.
+void Emit(const google::protobuf::Message& report, const std::string& text,
+          bool json) {
+  (void)Print(json ? absl::StrCat(ToJson(report, /*on_one_line=*/true), "\n")
+                   : text);
+}
+
 int UsageError(const std::string& message, const std::string& help) {
   absl::FPrintF(stderr, "%s; see '%s --help'\n", message, help);
   return kUsageError;
@@ -153,8 +162,15 @@ int RunCommand(const Command& command, const std::vector<std::string>& words) {
                 json);
   }
   CatchSignals();
-  const auto output = command.run(*arguments, {.cancel = interrupted});
+  const auto output = command.run(
+      *arguments,
+      {.cancel = interrupted,
+       .emit = [json](const google::protobuf::Message& report,
+                      const std::string& text) { Emit(report, text, json); }});
   if (!output.ok()) return Fail(command.name, output.status(), json);
+  if (output->report == nullptr) {
+    return static_cast<int>(output->verdict.code());
+  }
   const std::string text = json ? ToJson(*output->report) : output->text;
   const absl::Status printed = output->delivery != nullptr
                                    ? output->delivery->Deliver(text)

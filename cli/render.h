@@ -15,6 +15,8 @@ std::string RenderVerifyFreeze(const v1::VerifyFreezeReport& report);
 std::string RenderRecover(const v1::RecoverReport& report, bool dry_run);
 // A line.
 std::string RenderRecovered(const v1::RecoveredGroup& group, bool dry_run);
+// One line.
+std::string RenderWatchEvent(const v1::WatchEvent& event);
 std::string RenderKill(const v1::KillReport& report);
 std::string RenderDump(const v1::DumpReport& report);
 std::string RenderRestore(const v1::RestoreReport& report);

@@ -5,6 +5,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/time/time.h"
 #include "absl/strings/strip.h"
 #include "cli/render.h"
 #include "cli/text.h"
@@ -184,6 +185,31 @@ std::string RenderVerifyFreeze(const v1::VerifyFreezeReport& report) {
           ? ""
           : absl::StrCat(", process ", report.except(), " excepted"),
       "; frozen ", why, "\n");
+}
+
+std::string RenderWatchEvent(const v1::WatchEvent& event) {
+  std::string text = absl::StrCat(
+      absl::FormatTime("%H:%M:%E6S", absl::FromUnixNanos(event.unix_ns()),
+                       absl::LocalTimeZone()),
+      " ", event.cgroup(), ": ");
+  if (event.removed()) return absl::StrCat(text, "removed\n");
+  const v1::CgroupStatus& status = event.status();
+  if (event.from() != v1::FREEZER_STATE_UNSPECIFIED &&
+      event.from() != status.state()) {
+    absl::StrAppend(&text, StateWord(event.from()), " -> ");
+  }
+  absl::StrAppend(&text, StateWord(status.state()));
+  if (status.self_freezing()) absl::StrAppend(&text, " (by its own request)");
+  if (!status.frozen_ancestor().empty()) {
+    absl::StrAppend(&text, " (by its ancestor ", status.frozen_ancestor(), ")");
+  }
+  if (event.writer_pid() != 0) {
+    absl::StrAppend(&text, ", written by process ", event.writer_pid(),
+                    event.writer_comm().empty()
+                        ? ""
+                        : absl::StrCat(" (", event.writer_comm(), ")"));
+  }
+  return absl::StrCat(text, "\n");
 }
 
 std::string RenderRecovered(const v1::RecoveredGroup& group, bool dry_run) {

@@ -63,6 +63,8 @@ absl::StatusOr<std::vector<GroupWrite>> WriteWatch::Take() {
   while (true) {
     ssize_t size = ::read(fd_.get(), buffer, sizeof buffer);
     if (size < 0 && errno == EINTR) continue;
+    // The next event's file cannot be opened any more: its group is gone.
+    if (size < 0 && (errno == ENODEV || errno == ENOENT)) continue;
     if (size < 0 && errno == EAGAIN) return writes;
     if (size < 0) return ErrnoToStatus(errno, "read fanotify events");
     auto* event = reinterpret_cast<fanotify_event_metadata*>(buffer);

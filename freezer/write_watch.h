@@ -58,7 +58,8 @@ class WriteWatch {
   // Readable when there is something to take.
   int fd() const { return fd_.get(); }
 
-  // What was written since the last call, oldest first.
+  // What was written since the last call, oldest first; not to groups that
+  // have been removed since.
   absl::StatusOr<std::vector<GroupWrite>> Take();
 
  private:

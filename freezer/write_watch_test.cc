@@ -130,6 +130,13 @@ TEST_P(WriteWatchTest, TwoWritersAreTwoWrites) {
   EXPECT_NE(writes[1].pid, ::getpid());
 }
 
+TEST_P(WriteWatchTest, WriteToAGroupThatIsGoneIsNoError) {
+  ASSERT_EQ(watch_->AddRequest(*group_), absl::OkStatus());
+  ASSERT_EQ(directory_->Thaw(), absl::OkStatus());
+  directory_.reset();
+  EXPECT_TRUE(Take().empty());
+}
+
 TEST_P(WriteWatchTest, GroupThatIsGoneIsNotFound) {
   directory_.reset();
   EXPECT_EQ(watch_->AddRequest(*group_).code(), absl::StatusCode::kNotFound);

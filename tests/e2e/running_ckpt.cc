@@ -3,9 +3,11 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 
@@ -118,10 +120,22 @@ int RunningCkpt::Wait() {
 }
 
 std::string RunningCkpt::ReadAll(const UniqueFd& file) {
-  std::string text(static_cast<size_t>(::lseek(file.get(), 0, SEEK_END)), '\0');
+  struct stat info = {};
+  ::fstat(file.get(), &info);
+  std::string text(static_cast<size_t>(info.st_size), '\0');
   const ssize_t count = ::pread(file.get(), text.data(), text.size(), 0);
   text.resize(static_cast<size_t>(count > 0 ? count : 0));
   return text;
+}
+
+bool RunningCkpt::WaitForLines(int count, absl::Time deadline) {
+  Clock& clock = Clock::Real();
+  while (clock.Now() < deadline) {
+    const std::string text = ReadOutput();
+    if (std::count(text.begin(), text.end(), '\n') >= count) return true;
+    clock.Sleep(kPoll);
+  }
+  return false;
 }
 
 }  // namespace ckpt

@@ -46,9 +46,11 @@ class RunningCkpt {
 
   // Exit status, or 128 + N for signal N.
   int Wait();
-  // What it printed to stderr and stdout; after Wait().
+  // What it has printed so far to stderr and stdout.
   std::string ReadErrors() { return ReadAll(errors_); }
   std::string ReadOutput() { return ReadAll(output_); }
+  // False when it has not printed so many lines to stdout by `deadline`.
+  bool WaitForLines(int count, absl::Time deadline);
 
  private:
   static std::string ReadAll(const UniqueFd& file);

@@ -1,0 +1,117 @@
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "base/clock.h"
+#include "base/status.h"
+#include "cli/command.h"
+#include "cli/common.h"
+#include "cli/render.h"
+#include "freezer/cgroup.h"
+#include "freezer/lookup.h"
+#include "freezer/state_watch.h"
+
+namespace ckpt::cli {
+namespace {
+
+// What --until waits for.
+struct Goal {
+  bool given = false;
+  bool removed = false;
+  v1::FreezerState state = v1::FREEZER_STATE_UNSPECIFIED;
+};
+
+absl::StatusOr<Goal> GoalFlag(const Arguments& arguments) {
+  Goal goal;
+  if (!arguments.Has("until")) return goal;
+  goal.given = true;
+  const std::string word = absl::AsciiStrToUpper(arguments.Get("until"));
+  goal.removed = word == "REMOVED";
+  for (const v1::FreezerState state :
+       {v1::FREEZER_STATE_THAWED, v1::FREEZER_STATE_FREEZING,
+        v1::FREEZER_STATE_FROZEN}) {
+    if (word == StateWord(state)) goal.state = state;
+  }
+  if (goal.removed || goal.state != v1::FREEZER_STATE_UNSPECIFIED) return goal;
+  return absl::InvalidArgumentError(
+      absl::StrCat("--until '", arguments.Get("until"),
+                   "' is none of THAWED, FREEZING, FROZEN, REMOVED"));
+}
+
+absl::StatusOr<std::unique_ptr<freezer::StateWatch>> StartWatch(
+    const Arguments& arguments) {
+  CKPT_ASSIGN_OR_RETURN(const v1::Hierarchy hierarchy,
+                        HierarchyFlag(arguments));
+  const std::vector<std::string> names = arguments.GetAll("cgroup");
+  if (names.empty()) {
+    return absl::InvalidArgumentError(
+        "name a group: --cgroup X (may be repeated)");
+  }
+  std::vector<std::unique_ptr<freezer::Cgroup>> groups;
+  for (const std::string& name : names) {
+    CKPT_ASSIGN_OR_RETURN(auto group, freezer::FindCgroup(name, hierarchy));
+    groups.push_back(std::move(group));
+  }
+  return freezer::StateWatch::Start(std::move(groups));
+}
+
+bool IsReached(const Goal& goal, const freezer::StateWatch& watch) {
+  if (goal.removed) return watch.AllRemoved();
+  return goal.given && watch.AllIn(goal.state);
+}
+
+absl::StatusOr<Output> Run(const Arguments& arguments, const Context& context) {
+  CKPT_RETURN_IF_ERROR(arguments.NoPositional());
+  CKPT_ASSIGN_OR_RETURN(const Goal goal, GoalFlag(arguments));
+  CKPT_ASSIGN_OR_RETURN(const double seconds, arguments.Seconds("for", 0));
+  const absl::Time deadline = arguments.Has("for")
+                                  ? Clock::Real().Now() + absl::Seconds(seconds)
+                                  : absl::InfiniteFuture();
+  CKPT_ASSIGN_OR_RETURN(const auto watch, StartWatch(arguments));
+  while (true) {
+    const auto events = watch->Wait(deadline, context.cancel);
+    if (absl::IsCancelled(events.status())) return Output();
+    CKPT_RETURN_IF_ERROR(events.status());
+    for (const v1::WatchEvent& event : *events) {
+      context.emit(event, RenderWatchEvent(event));
+    }
+    if (IsReached(goal, *watch)) return Output();
+    if (watch->AllRemoved()) {
+      if (!goal.given) return Output();
+      return absl::AbortedError(absl::StrCat(
+          "there is no group left that could become ", arguments.Get("until")));
+    }
+    if (events->empty()) {
+      if (!goal.given) return Output();
+      return absl::DeadlineExceededError(
+          absl::StrCat("not ", arguments.Get("until"), " within ",
+                       arguments.Get("for"), "; nothing was touched"));
+    }
+  }
+}
+
+}  // namespace
+
+Command WatchCommand() {
+  return {
+      "watch",
+      "print the state changes of cgroups as they happen",
+      "",
+      "Begins with the present state.  A line tells of each change of the "
+      "effective state, of the own\nrequest, or of the ancestor that freezes, "
+      "and of each write to the files that do so, with the\nwriter where the "
+      "kernel tells (to root).  Ends on Ctrl-C, or as told; with --json, one "
+      "object a line.",
+      "ckpt watch --cgroup job1 --until FROZEN --for 10m",
+      /*needs_root=*/false,
+      WithGroupFlags({{"for", "D", "end after this long"},
+                      {"until", "STATE",
+                       "end when all groups are THAWED, FREEZING, FROZEN or "
+                       "REMOVED; exit status 4 if --for passes before"}}),
+      &Run};
+}
+
+}  // namespace ckpt::cli
