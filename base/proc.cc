@@ -8,6 +8,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "base/file.h"
 #include "base/status.h"
@@ -172,6 +173,14 @@ absl::StatusOr<std::vector<pid_t>> ProcessTree(ProcFs& proc, pid_t root) {
     tree.insert(tree.end(), children->begin(), children->end());
   }
   return tree;
+}
+
+pid_t InnermostPid(ProcFs& proc, pid_t pid) {
+  const auto numbers = proc.StatusField(pid, "NSpid");
+  if (!numbers.ok()) return pid;
+  const std::vector<pid_t> pids =
+      ParsePids(absl::StrReplaceAll(*numbers, {{"\t", " "}}));
+  return pids.empty() ? pid : pids.back();
 }
 
 std::string DescribeTask(ProcFs& proc, pid_t tid) {

@@ -73,6 +73,10 @@ absl::StatusOr<ThreadStat> ParseStat(absl::string_view line);
 // during the walk are left out.  NotFound when `root` itself is gone.
 absl::StatusOr<std::vector<pid_t>> ProcessTree(ProcFs& proc, pid_t root);
 
+// The number of `pid` in the innermost PID namespace that it is in, which is
+// the one that CRIU writes into images.  `pid` itself when it is gone.
+pid_t InnermostPid(ProcFs& proc, pid_t pid);
+
 // "123 (comm)", or "123" when the task is gone: for messages.
 std::string DescribeTask(ProcFs& proc, pid_t tid);
 

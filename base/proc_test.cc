@@ -44,6 +44,7 @@ TEST(ProcFsTest, SeesAChildAsPartOfTheTree) {
   EXPECT_EQ(stat->ppid, ::getpid());
   EXPECT_EQ(stat->pid, child);
   EXPECT_EQ(*proc.StatusField(child, "TracerPid"), "0");
+  EXPECT_EQ(InnermostPid(proc, child), child);
   const auto threads = proc.ThreadStats(child);
   ASSERT_TRUE(threads.ok());
   ASSERT_GE(threads->size(), 1u);

@@ -70,7 +70,7 @@ class DumpOperation : public criu::Notifications {
   absl::Status CheckJobIsGone();
   // The same after a failure; returns the message's end: the job's state.
   absl::Status GiveBack(absl::Status why);
-  absl::Status ExplainLateFailure(absl::Status why);
+  absl::Status ExplainLateFailure(const absl::Status& why);
   v1::FreezerState FinalState();
   void FillReport();
 
@@ -101,8 +101,9 @@ absl::Status DumpOperation::Prepare() {
   CKPT_ASSIGN_OR_RETURN(job_, FindJob(request_, proc_));
   if (job_.group != nullptr) {
     CKPT_ASSIGN_OR_RETURN(
-        held_,
-        HeldGroup::Take(*job_.group, {.root = job_.root}, proc_, clock_));
+        held_, HeldGroup::Take(*job_.group,
+                               {.root = job_.root, .subtree = job_.subtree},
+                               proc_, clock_));
   } else {
     report_.add_warnings(
         "--no-freezer: tasks were stopped one by one by ptrace; that none "
@@ -160,6 +161,8 @@ absl::Status DumpOperation::FreezeAndVerify() {
         clock_.Now() - absl::Seconds(held_->scope()->report().seconds());
     CKPT_RETURN_IF_ERROR(FaultPoint("dump.frozen"));
     CKPT_RETURN_IF_ERROR(held_->Verify());
+    CKPT_RETURN_IF_ERROR(
+        RecordGroups(held_->census(), proc_, *manifest_.mutable_job()));
     if (!held_->why_unwatched().empty()) {
       report_.add_warnings(absl::StrCat(
           "who else wrote to the group's files was not watched (",
@@ -239,7 +242,7 @@ absl::Status DumpOperation::CallCriu() {
   arguments.leave_running = leaves_job();
   arguments.options = request_.criu();
   our_work_ += clock_.Now() - started;
-  const absl::Status status =
+  absl::Status status =
       criu_->Dump(arguments, *this,
                   {.deadline = deadline_,
                    .cancel = environment_.cancel,
@@ -298,7 +301,7 @@ v1::FreezerState DumpOperation::FinalState() {
 }
 
 // CRIU ended after the commit, before it said that all is done.
-absl::Status DumpOperation::ExplainLateFailure(absl::Status why) {
+absl::Status DumpOperation::ExplainLateFailure(const absl::Status& why) {
   const bool gone = IsGone(proc_, job_.root);
   return absl::AbortedError(absl::StrCat(
       why.message(), "; the image ", pending_->final_path(), " is whole, ",
@@ -318,7 +321,7 @@ absl::Status DumpOperation::GiveBack(absl::Status why) {
     back = AppendError(std::move(back), "guardian", guardian_->Disarm());
   }
   if (committed_) {
-    why = ExplainLateFailure(std::move(why));
+    why = ExplainLateFailure(why);
   } else if (frozen_at_ != absl::Time()) {
     const bool frozen = FinalState() == v1::FREEZER_STATE_FROZEN;
     why = WithMessage(

@@ -8,7 +8,6 @@
 #include "absl/memory/memory.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "base/status.h"
 #include "freezer/verify.h"
 
@@ -54,19 +53,6 @@ std::string DescribeChange(ProcFs& proc, const std::string& group,
                       group);
 }
 
-// The number of a process in the innermost PID namespace that it is in: what
-// CRIU writes into the image.
-pid_t InnermostPid(ProcFs& proc, pid_t pid) {
-  const auto numbers = proc.StatusField(pid, "NSpid");
-  pid_t innermost = pid;
-  if (numbers.ok()) {
-    const std::vector<absl::string_view> words =
-        absl::StrSplit(*numbers, absl::ByAnyChar("\t "), absl::SkipEmpty());
-    if (!words.empty()) (void)absl::SimpleAtoi(words.back(), &innermost);
-  }
-  return innermost;
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<HeldGroup>> HeldGroup::Take(
@@ -85,12 +71,36 @@ HeldGroup::~HeldGroup() {
 
 absl::Status HeldGroup::StartWatch() {
   CKPT_ASSIGN_OR_RETURN(watch_, freezer::WriteWatch::Start());
-  CKPT_RETURN_IF_ERROR(watch_->AddRequest(freezer_.group()));
-  return watch_->AddMembership(freezer_.group());
+  return WatchGroup(freezer_.group());
+}
+
+absl::Status HeldGroup::WatchGroup(freezer::Cgroup& group) {
+  CKPT_RETURN_IF_ERROR(watch_->AddRequest(group));
+  CKPT_RETURN_IF_ERROR(watch_->AddMembership(group));
+  CKPT_ASSIGN_OR_RETURN(const auto children, group.Children());
+  for (const auto& child : children) {
+    absl::Status watched = WatchGroup(*child);
+    if (!watched.ok() && !absl::IsNotFound(watched)) return watched;
+  }
+  return absl::OkStatus();
+}
+
+// Below the group that is held, a thaw changes nothing, and is let pass; a
+// freeze would stop CRIU with the job, and is taken back.
+bool HeldGroup::IsHarmless(const GroupWrite& write) {
+  if (write.group == freezer_.group().path()) return false;
+  const auto group = freezer::OpenCgroup(write.group);
+  if (!group.ok()) return absl::IsNotFound(group.status());
+  freezer::Freezer below(**group, proc_, freezer_.clock());
+  if (!below.IsRequestFile(write.file)) return false;
+  const auto status = below.GetStatus(/*with_tasks=*/false);
+  if (status.ok() && !status->self_freezing()) return true;
+  (void)below.WriteRequest(false);
+  return false;
 }
 
 absl::Status HeldGroup::Freeze(const freezer::FreezeOptions& options) {
-  if (const absl::Status watched = StartWatch(); !watched.ok()) {
+  if (absl::Status watched = StartWatch(); !watched.ok()) {
     if (absl::IsNotFound(watched)) return watched;
     watch_.reset();
     why_unwatched_ = std::string(watched.message());
@@ -107,7 +117,7 @@ absl::Status HeldGroup::CheckWrites() {
     if (write.pid == ::getpid()) continue;
     if (criu_ != 0 && (write.pid == criu_ || write.pgid == criu_)) {
       criu_wrote_ = true;
-    } else if (foreign == nullptr) {
+    } else if (!IsHarmless(write) && foreign == nullptr) {
       foreign = &write;
     }
   }

@@ -100,6 +100,9 @@ class HeldGroup {
         freezer_(group, proc, clock) {}
 
   absl::Status StartWatch();
+  // And the groups below it.
+  absl::Status WatchGroup(freezer::Cgroup& group);
+  bool IsHarmless(const freezer::GroupWrite& write);
   absl::Status CheckTracers();
   absl::Status CheckImage(const ImageContents& image);
 

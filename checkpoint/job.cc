@@ -40,8 +40,10 @@ absl::StatusOr<std::unique_ptr<freezer::Cgroup>> GroupOfTree(
   return InRootGroup(proc, pid);
 }
 
-absl::Status CheckIsMember(freezer::Cgroup& group, ProcFs& proc, pid_t pid) {
-  CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> pids, group.Processes());
+absl::Status CheckIsMember(freezer::Cgroup& group, bool subtree, ProcFs& proc,
+                           pid_t pid) {
+  CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> pids,
+                        subtree ? group.SubtreeProcesses() : group.Processes());
   if (std::find(pids.begin(), pids.end(), pid) != pids.end()) {
     return absl::OkStatus();
   }
@@ -62,6 +64,11 @@ absl::StatusOr<Job> FindJob(const v1::DumpRequest& request, ProcFs& proc) {
   }
   if (job.root != 0 && !proc.Stat(job.root).ok()) {
     return NoSuchProcess(job.root);
+  }
+  job.subtree = request.subtree();
+  if (job.subtree && request.cgroup().empty()) {
+    return absl::InvalidArgumentError(
+        "--subtree goes with --cgroup, the group that is frozen for all");
   }
   if (request.no_freezer()) {
     if (job.root == 0 || !request.cgroup().empty()) {
@@ -86,10 +93,11 @@ absl::StatusOr<Job> FindJob(const v1::DumpRequest& request, ProcFs& proc) {
       job.group, freezer::FindCgroup(request.cgroup(), request.hierarchy()));
   CKPT_RETURN_IF_ERROR(freezer::CheckMayTouch(*job.group));
   if (job.root == 0) {
-    CKPT_ASSIGN_OR_RETURN(
-        job.root, freezer::FindTreeRoot(*job.group, proc, /*subtree=*/false));
+    CKPT_ASSIGN_OR_RETURN(job.root,
+                          freezer::FindTreeRoot(*job.group, proc, job.subtree));
   } else {
-    CKPT_RETURN_IF_ERROR(CheckIsMember(*job.group, proc, job.root));
+    CKPT_RETURN_IF_ERROR(
+        CheckIsMember(*job.group, job.subtree, proc, job.root));
   }
   return job;
 }

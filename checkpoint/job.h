@@ -17,11 +17,13 @@ struct Job {
   pid_t root = 0;
   // Null with no_freezer.
   std::unique_ptr<freezer::Cgroup> group;
+  // Its tasks may be in groups below `group`, which is frozen for them all.
+  bool subtree = false;
 };
 
-// From request.cgroup, pid, hierarchy and no_freezer.
-//   InvalidArgument     neither cgroup nor pid; no_freezer without pid, or with
-//                       leave_frozen
+// From request.cgroup, pid, hierarchy, subtree and no_freezer.
+//   InvalidArgument     neither cgroup nor pid; subtree without cgroup;
+//                       no_freezer without pid, or with leave_frozen
 //   NotFound            no such cgroup or process; the group is empty
 //   FailedPrecondition  the root group; several trees in the group; the pid is
 //                       not in the group

@@ -46,6 +46,13 @@ TEST_F(JobTest, JobNeedsAName) {
   EXPECT_EQ(CodeOf(v1::DumpRequest()), absl::StatusCode::kInvalidArgument);
 }
 
+TEST_F(JobTest, SubtreeNeedsTheGroupThatIsFrozenForAll) {
+  v1::DumpRequest request;
+  request.set_pid(kPid);
+  request.set_subtree(true);
+  EXPECT_EQ(CodeOf(request), absl::StatusCode::kInvalidArgument);
+}
+
 TEST_F(JobTest, NegativePidIsRefused) {
   v1::DumpRequest request;
   request.set_pid(-1);

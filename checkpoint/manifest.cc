@@ -1,9 +1,11 @@
 #include "checkpoint/manifest.h"
 
+#include <map>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "base/host.h"
 #include "base/status.h"
@@ -60,6 +62,32 @@ absl::StatusOr<v1::Manifest> DescribeJob(const v1::DumpRequest& request,
         absl::StrReplaceAll(*command, {{std::string(1, '\0'), " "}}))));
   }
   return manifest;
+}
+
+absl::Status RecordGroups(const freezer::Census& census, ProcFs& proc,
+                          v1::ManifestJob& job) {
+  job.clear_groups();
+  std::map<pid_t, const freezer::GroupTasks*> groups;  // of each process
+  for (const freezer::GroupTasks& group : census.groups) {
+    for (const freezer::TaskId& task : group.tasks) {
+      const auto [found, is_new] = groups.emplace(task.pid, &group);
+      if (is_new || found->second == &group) continue;
+      return absl::FailedPreconditionError(absl::StrCat(
+          "process ", DescribeTask(proc, task.pid),
+          " has threads in several groups below that of the job: '",
+          found->second->path, "' and '", group.path,
+          "'; move them together (cgroup.procs) and retry"));
+    }
+  }
+  for (const freezer::GroupTasks& group : census.groups) {
+    if (group.path.empty()) continue;
+    v1::ManifestTaskGroup& entry = *job.add_groups();
+    entry.set_cgroup(group.path);
+    for (const auto& [pid, of_pid] : groups) {
+      if (of_pid == &group) entry.add_pids(InnermostPid(proc, pid));
+    }
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace ckpt::checkpoint

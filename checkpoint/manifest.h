@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "base/proc.h"
 #include "checkpoint/job.h"
+#include "freezer/census.h"
 #include "proto/checkpoint.pb.h"
 #include "proto/image.pb.h"
 
@@ -17,6 +18,12 @@ namespace ckpt::checkpoint {
 absl::StatusOr<v1::Manifest> DescribeJob(const v1::DumpRequest& request,
                                          const Job& job, ProcFs& proc,
                                          const std::string& criu_version);
+
+// Which groups below the job's own its processes are in, as the census shows.
+// FailedPrecondition when a process has threads in several (cgroup v1): a
+// restore could not put them back.
+absl::Status RecordGroups(const freezer::Census& census, ProcFs& proc,
+                          v1::ManifestJob& job);
 
 }  // namespace ckpt::checkpoint
 

@@ -195,7 +195,9 @@ absl::Status CheckOtherFreezers(const Job& job, ProcFs& proc,
       freezer::Freezer freezer(**group, proc, Clock::Real());
       CKPT_ASSIGN_OR_RETURN(const v1::CgroupStatus status,
                             freezer.GetStatus(/*with_tasks=*/false));
-      if (!status.frozen_ancestor().empty()) {
+      const bool by_frame = job.group != nullptr && job.subtree &&
+                            status.frozen_ancestor() == job.group->path();
+      if (!status.frozen_ancestor().empty() && !by_frame) {
         return FrozenElsewhere(**group, status.frozen_ancestor());
       }
       const bool is_own =
@@ -206,6 +208,12 @@ absl::Status CheckOtherFreezers(const Job& job, ProcFs& proc,
     }
   }
   if (job.group == nullptr) return absl::OkStatus();
+  freezer::Freezer freezer(*job.group, proc, Clock::Real());
+  CKPT_ASSIGN_OR_RETURN(const v1::CgroupStatus status,
+                        freezer.GetStatus(/*with_tasks=*/false));
+  if (!status.frozen_ancestor().empty()) {
+    return FrozenElsewhere(*job.group, status.frozen_ancestor());
+  }
   CKPT_ASSIGN_OR_RETURN(const std::string below, FrozenBelow(*job.group, proc));
   if (below.empty()) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrCat(

@@ -23,6 +23,17 @@ std::string Warnings(
   return text;
 }
 
+std::string Groups(const v1::ManifestJob& job) {
+  std::string text;
+  for (const v1::ManifestTaskGroup& group : job.groups()) {
+    absl::StrAppend(
+        &text,
+        Row("  below it", absl::StrCat(group.cgroup(), ": process ",
+                                       absl::StrJoin(group.pids(), ", "))));
+  }
+  return text;
+}
+
 // The tree, each process below its parent.
 void AppendTree(
     const std::multimap<int32_t, const v1::ImageProcessReport*>& children,
@@ -114,6 +125,7 @@ std::string RenderImage(const v1::ImageReport& report) {
                              freezer::HierarchyName(
                                  static_cast<v1::Hierarchy>(job.hierarchy())),
                              ")")),
+      Groups(job),
       Row("job", job.left_running() ? "was left running" : "was killed"),
       Row("frozen", Time(job.frozen_seconds())),
       Row("memory", Size(report.memory_bytes())),

@@ -91,6 +91,9 @@ class Freezer {
   absl::StatusOr<UniqueFd> OpenRequestFile() {
     return group_.OpenForWrite(backend_->request_file());
   }
+  bool IsRequestFile(const std::string& file) const {
+    return file == backend_->request_file();
+  }
   absl::string_view RequestWord(bool freeze) const {
     return backend_->request_word(freeze);
   }

@@ -29,6 +29,7 @@
 #include "freezer/kill.h"
 #include "freezer/lookup.h"
 #include "restore/preflight.h"
+#include "restore/task_groups.h"
 #include "restore/written_files.h"
 #include "store/criu_images.h"
 
@@ -88,6 +89,9 @@ class RestoreOperation : public criu::Notifications {
   void WarnOfPipes();
   absl::Status PrepareGroup();
   absl::Status CutFiles();
+  // Where CRIU builds the tasks: the group, or, if none of them belongs into
+  // it, one below, as a v2 group may not hold processes itself.
+  freezer::Cgroup& Birthplace();
   absl::Status ArmGuardian();
   absl::Status CallCriu();
   absl::Status CountTasks(pid_t root);
@@ -110,6 +114,7 @@ class RestoreOperation : public criu::Notifications {
   bool created_group_ = false;
   std::unique_ptr<freezer::Cgroup> group_;
   std::unique_ptr<freezer::GroupHold> hold_;
+  std::unique_ptr<TaskGroups> task_groups_;  // below group_
   std::unique_ptr<criu::WorkDir> work_dir_;
   std::unique_ptr<criu::Session> criu_;
   std::unique_ptr<LastWill> guardian_;
@@ -205,6 +210,7 @@ absl::Status RestoreOperation::PrepareGroup() {
         " is frozen, and CRIU would freeze in it; thaw it, or name another "
         "group with --cgroup; nothing was started"));
   }
+  CKPT_ASSIGN_OR_RETURN(task_groups_, TaskGroups::Make(*group_, job));
   return absl::OkStatus();
 }
 
@@ -212,6 +218,16 @@ absl::Status RestoreOperation::CutFiles() {
   CKPT_RETURN_IF_ERROR(CutBack(cuts_));
   *report_.mutable_cut_files() = {cuts_.begin(), cuts_.end()};
   return absl::OkStatus();
+}
+
+freezer::Cgroup& RestoreOperation::Birthplace() {
+  const auto live =
+      std::count_if(contents_.processes.begin(), contents_.processes.end(),
+                    [](const ImageProcess& process) {
+                      return process.state != ImageTaskState::kZombie;
+                    });
+  const bool all_below = live > 0 && task_groups_->processes() == live;
+  return all_below ? *task_groups_->groups().front() : *group_;
 }
 
 absl::Status RestoreOperation::ArmGuardian() {
@@ -223,6 +239,11 @@ absl::Status RestoreOperation::ArmGuardian() {
   guardian_->AddKill(criu_->pidfd());
   guardian_->AddKillProcessGroup(criu_->pid());  // its helpers
   guardian_->AddKillListed(procs.get(), kKillLimit);
+  std::vector<UniqueFd> below;
+  for (const auto& group : task_groups_->groups()) {
+    CKPT_ASSIGN_OR_RETURN(below.emplace_back(), group->OpenProcsForRead());
+    guardian_->AddKillListed(below.back().get(), kKillLimit);
+  }
   hold_->Protect(*guardian_);
   return guardian_->Arm();
 }
@@ -243,7 +264,8 @@ absl::Status RestoreOperation::CountTasks(pid_t root) {
 }
 
 absl::Status RestoreOperation::MoveOthersOut(const std::vector<pid_t>& tree) {
-  CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> members, group_->Processes());
+  freezer::Cgroup& group = Birthplace();
+  CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> members, group.Processes());
   CKPT_ASSIGN_OR_RETURN(const auto ours,
                         freezer::CgroupOf(::getpid(), group_->hierarchy()));
   for (const pid_t pid : members) {
@@ -258,15 +280,16 @@ absl::Status RestoreOperation::MoveOthersOut(const std::vector<pid_t>& tree) {
     const auto stat = proc_.Stat(pid);
     if (stat.ok() && stat->state == 'Z') continue;
     return absl::InternalError(absl::StrCat(
-        "restored process ", pid, " is not in cgroup ", group_->path()));
+        "restored process ", pid, " is not in cgroup ", group.path()));
   }
-  return absl::OkStatus();
+  return task_groups_->Place(tree, proc_);
 }
 
 absl::Status RestoreOperation::PostRestore(pid_t root) {
   CKPT_RETURN_IF_ERROR(FaultPoint("restore.built"));
   root_ = root;
   CKPT_RETURN_IF_ERROR(CountTasks(root));
+  CKPT_RETURN_IF_ERROR(FaultPoint("restore.placed"));
   CKPT_RETURN_IF_ERROR(WritePidfile());
   // From here on the job is to live, whatever becomes of us.  If we die before
   // CRIU has our answer, it refuses by itself and kills the tasks.
@@ -297,7 +320,7 @@ absl::Status RestoreOperation::WritePidfile() {
 absl::Status RestoreOperation::CallCriu() {
   const absl::Time start = clock_.Now();
   UniqueFd procs;
-  CKPT_ASSIGN_OR_RETURN(procs, group_->OpenProcsForWrite());
+  CKPT_ASSIGN_OR_RETURN(procs, Birthplace().OpenProcsForWrite());
   CKPT_ASSIGN_OR_RETURN(criu_,
                         criu::Session::Start({.binary = environment_.criu,
                                               .cgroup_procs_fd = procs.get()}));
@@ -355,6 +378,7 @@ absl::Status RestoreOperation::Undo(absl::Status why) {
     }
   }
   if (guardian_ != nullptr) (void)guardian_->Disarm();
+  if (task_groups_ != nullptr && undone.ok()) undone = task_groups_->Remove();
   if (created_group_ && undone.ok()) {
     undone = freezer::RemoveCgroup(group_->path(), kKillLimit);
   }
@@ -382,6 +406,7 @@ absl::StatusOr<v1::RestoreReport> RestoreOperation::Run() {
   if (status.ok()) status = CallCriu();
   if (status.ok()) status = Finish();
   if (!status.ok()) return Undo(std::move(status));
+  task_groups_->Keep();
   return report_;
 }
 

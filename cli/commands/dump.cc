@@ -26,6 +26,7 @@ absl::StatusOr<v1::DumpRequest> ParseRequest(const Arguments& arguments) {
   request.set_leave_running(arguments.Has("leave-running"));
   request.set_leave_frozen(arguments.Has("leave-frozen"));
   request.set_no_freezer(arguments.Has("no-freezer"));
+  request.set_subtree(arguments.Has("subtree"));
   CKPT_ASSIGN_OR_RETURN(
       const double timeout,
       arguments.Seconds("timeout", checkpoint::kDefaultTimeoutSeconds));
@@ -65,6 +66,9 @@ Command DumpCommand() {
           {{"pid", "N",
             "root of the job's process tree (the one in the group)"},
            {"image", "NAME|PATH", "a name in the store, or a path"},
+           {"subtree", "",
+            "the job may be in groups below --cgroup, too; a restore puts each "
+            "process back into its own"},
            {"leave-running", "", "let the job go on"},
            {"leave-frozen", "", "let it live, frozen"},
            {"no-freezer", "", "with --pid: by ptrace alone, unverified"},

@@ -28,6 +28,7 @@ RunningCkpt::RunningCkpt(const std::vector<std::string>& argv,
     : errors_(::memfd_create("stderr", MFD_CLOEXEC)),
       output_(::memfd_create("stdout", MFD_CLOEXEC)) {
   std::vector<char*> words;
+  words.reserve(argv.size() + 1);
   for (const std::string& word : argv) {
     words.push_back(const_cast<char*>(word.c_str()));
   }
