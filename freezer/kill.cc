@@ -81,7 +81,7 @@ absl::Status KillFrozen(Freezer& freezer, const KillOptions& options,
   CKPT_ASSIGN_OR_RETURN(const v1::CgroupStatus before,
                         freezer.GetStatus(/*with_tasks=*/false));
   // A request that stands holds most of a group that cannot be frozen.
-  const absl::Status frozen =
+  absl::Status frozen =
       freezer
           .Freeze({.deadline = std::min(options.deadline,
                                         freezer.clock().Now() + kFreezeLimit),
