@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <climits>
+#include <string>
 #include <utility>
 
 #include "base/fault.h"
@@ -28,10 +29,11 @@ constexpr char kStop = 's';  // while it prints
 constexpr int kVoid = 0;
 constexpr int kCarriedOut = 1;
 
-// After kHandOver; the text follows.
+// After kHandOver.  What follows: a byte for each part, 1 if it is to be done,
+// and the text.
 struct TextHeader {
   int output_fd;
-  size_t size;
+  size_t size;  // of both
 };
 
 // read() of exactly `size` bytes; false at end-of-file and on errors.
@@ -94,16 +96,20 @@ bool LastWill::TakeOver(int life_fd) const {
   void* text =
       ::mmap(nullptr, std::max<size_t>(header.size, 1), PROT_READ | PROT_WRITE,
              MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  const size_t parts = parts_.size();
   int error = 0;
   if (text == MAP_FAILED) {
     error = ENOMEM;
   } else if (!ReadExactly(life_fd, text, header.size)) {
     return false;
   } else {
-    error = Print(header.output_fd, static_cast<const char*>(text), header.size,
-                  life_fd);
+    error = Print(header.output_fd, static_cast<const char*>(text) + parts,
+                  header.size - parts, life_fd);
   }
   if (error == 0) {
+    for (size_t i = 0; i < parts; ++i) {
+      if (static_cast<const char*>(text)[i] != 0) parts_[i].CarryOut();
+    }
     after_hand_over_.CarryOut();
     for (const Lease* lease : leases_) {
       if (!lease->Fork()) error = EAGAIN;
@@ -145,6 +151,7 @@ absl::Status LastWill::Arm() {
   keep_sorted_ = keep_open_;
   keep_sorted_.push_back(theirs.get());
   AppendDescriptors(keep_sorted_);
+  for (const PreparedSteps& part : parts_) part.AppendDescriptors(keep_sorted_);
   after_hand_over_.AppendDescriptors(keep_sorted_);
   for (Lease* lease : leases_) lease->Prepare(keep_sorted_);
   keep_sorted_ = SortedDescriptors(std::move(keep_sorted_));
@@ -194,11 +201,15 @@ int LastWill::WaitForAnswer(const Cancellation* cancel) {
 }
 
 absl::Status LastWill::HandOver(absl::string_view text, int output_fd,
-                                const Cancellation* cancel) {
-  const TextHeader header = {output_fd, text.size()};
+                                const Cancellation* cancel,
+                                const std::set<size_t>& left_out) {
+  std::string message(parts_.size(), '\1');
+  for (const size_t part : left_out) message[part] = '\0';
+  message.append(text.data(), text.size());
+  const TextHeader header = {output_fd, message.size()};
   int error = -1;
-  const absl::string_view half = text.substr(0, text.size() / 2);
-  const absl::string_view rest = text.substr(half.size());
+  const std::string half = message.substr(0, message.size() / 2);
+  const std::string rest = message.substr(half.size());
   if (SendAll(life_.get(), &kHandOver, 1) &&
       SendAll(life_.get(), &header, sizeof(header)) &&
       SendAll(life_.get(), half.data(), half.size()) &&

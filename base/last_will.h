@@ -27,6 +27,9 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
+#include <deque>
+#include <set>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -51,6 +54,9 @@ class LastWill : public PreparedSteps {
 
   // What the executor does once it has printed the text of HandOver().
   PreparedSteps& after_hand_over() { return after_hand_over_; }
+  // The same in parts, before that, of which HandOver() can leave out some;
+  // they are counted from 0.
+  PreparedSteps& AddPart() { return parts_.emplace_back(); }
   // A lease that it starts then.  Borrowed until Arm() returns.
   void StartAfterHandOver(Lease& lease) { leases_.push_back(&lease); }
 
@@ -62,15 +68,16 @@ class LastWill : public PreparedSteps {
   absl::Status Disarm();
 
   // Has the executor write `text` to `output_fd`, one that it keeps open, and
-  // then do what is to be done after that; returns when the executor has ended.
-  // `cancel` may be null.
+  // then do what is to be done after that, without the parts `left_out`;
+  // returns when the executor has ended.  `cancel` may be null.
   //
   // On failure the will has been carried out, and the text may be there in
   // part: the error of the write; Cancelled.  Internal when the executor is no
   // longer there: then nobody can tell what was done, and the caller has to
   // undo its work.
   absl::Status HandOver(absl::string_view text, int output_fd,
-                        const Cancellation* cancel);
+                        const Cancellation* cancel,
+                        const std::set<size_t>& left_out = {});
 
  private:
   [[noreturn]] void Execute(int life_fd) const;
@@ -81,6 +88,7 @@ class LastWill : public PreparedSteps {
 
   std::vector<int> keep_open_;
   std::vector<Lease*> leases_;
+  std::deque<PreparedSteps> parts_;  // references into it are given out
   PreparedSteps after_hand_over_;
   std::vector<int> keep_sorted_;  // all descriptors in use, made by Arm()
   UniqueFd life_;                 // closing it wakes the executor

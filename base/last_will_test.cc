@@ -154,6 +154,21 @@ TEST(LastWillTest, IsVoidOnceItsTextIsPrinted) {
   EXPECT_TRUE(ReadFile(dir.File("b")).ok());
 }
 
+TEST(LastWillTest, LeavesOutPartsOfWhatComesAfterItsText) {
+  Pipe output, parts;
+  Handing handing(output.write.get());
+  for (const char* part : {"0", "1", "2"}) {
+    handing.will.AddPart().AddWrite(parts.write.get(), part);
+  }
+  ASSERT_TRUE(handing.will.Arm().ok());
+  EXPECT_EQ(handing.will.HandOver("report", output.write.get(), nullptr, {1}),
+            absl::OkStatus());
+  output.write.Reset();
+  EXPECT_EQ(ReadToEnd(output.read.get()), "report");
+  parts.write.Reset();
+  EXPECT_EQ(ReadToEnd(parts.read.get()), "02");
+}
+
 TEST(LastWillTest, PrintsWhatNoPipeHoldsAtOnce) {
   Pipe output;
   Handing handing(output.write.get());

@@ -228,8 +228,11 @@ absl::Status DumpOperation::CallCriu() {
   criu_started_ = clock_.Now();
   report_.mutable_times()->set_preflight_seconds(
       absl::ToDoubleSeconds(criu_started_ - start_));
-  CKPT_ASSIGN_OR_RETURN(criu_,
-                        criu::Session::Start({.binary = environment_.criu}));
+  criu::StartOptions start = {.binary = environment_.criu};
+  // CRIU leaves the group as it found it, frozen: nobody may take it for
+  // abandoned, and give it back, before CRIU has ended.
+  if (held_ != nullptr) start.inherited_fds = held_->hold().descriptors();
+  CKPT_ASSIGN_OR_RETURN(criu_, criu::Session::Start(start));
   const absl::Time started = clock_.Now();
   CKPT_ASSIGN_OR_RETURN(manifest_, DescribeJob(request_, job_, proc_,
                                                criu_->version().ToString()));

@@ -49,8 +49,10 @@ absl::Status Dispatch(const criu_notify& message, Notifications& notify) {
 
 // Runs in the child between fork() and exec(): system calls only.
 [[noreturn]] void ExecWorker(char* const argv[], char* const envp[],
-                             int socket_fd, int null_fd, int cgroup_procs_fd) {
-  if (cgroup_procs_fd >= 0 && ::write(cgroup_procs_fd, "0", 1) != 1) {
+                             int socket_fd, int null_fd,
+                             const StartOptions& options) {
+  if (options.cgroup_procs_fd >= 0 &&
+      ::write(options.cgroup_procs_fd, "0", 1) != 1) {
     ::_exit(126);
   }
   // A terminal's Ctrl-C is for ckpt, which ends CRIU in order.
@@ -63,6 +65,7 @@ absl::Status Dispatch(const criu_notify& message, Notifications& notify) {
   ::dup2(null_fd, STDOUT_FILENO);
   ::dup2(null_fd, STDERR_FILENO);
   ::fcntl(socket_fd, F_SETFD, 0);
+  for (const int fd : options.inherited_fds) ::fcntl(fd, F_SETFD, 0);
   ::execve(argv[0], argv, envp);
   ::_exit(127);
 }
@@ -104,7 +107,7 @@ absl::Status Session::Spawn(const StartOptions& options) {
   ::sigaction(SIGXFSZ, &ignore, &before);
   pid_ = ::fork();
   if (pid_ == 0) {
-    ExecWorker(argv, envp, theirs.get(), null.get(), options.cgroup_procs_fd);
+    ExecWorker(argv, envp, theirs.get(), null.get(), options);
   }
   const int error = errno;
   ::sigaction(SIGXFSZ, &before, nullptr);

@@ -22,6 +22,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -73,6 +74,10 @@ struct StartOptions {
   // If not -1: CRIU is born in the cgroup whose cgroup.procs this is.  The
   // caller's until Start() returns.
   int cgroup_procs_fd = -1;
+  // Descriptors that CRIU holds to its end and does not use: locks that are to
+  // last as long as it works, whatever becomes of us.  The caller's until
+  // Start() returns.
+  std::vector<int> inherited_fds = {};
 };
 
 struct Limits {

@@ -156,7 +156,7 @@ class KernelCgroup : public Cgroup {
         holder > 0
             ? absl::StrCat("process ", DescribeTask(ProcFs::Real(), holder))
             : "another ckpt",
-        ", which checkpoints or restores it; try again when that is done"));
+        ", which holds its lock; try again when that is done"));
   }
 
   pid_t LockHolder() override {

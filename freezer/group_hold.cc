@@ -39,18 +39,23 @@ absl::StatusOr<std::unique_ptr<GroupHold>> GroupHold::Take(
   return hold;
 }
 
+std::vector<int> GroupHold::descriptors() const {
+  std::vector<int> fds = {lock_.get()};
+  if (entry_ != nullptr) fds.push_back(entry_->fd());
+  return fds;
+}
+
 void GroupHold::Protect(LastWill& guardian) {
-  guardian.KeepOpen(lock_.get());
+  for (const int fd : descriptors()) guardian.KeepOpen(fd);
   if (entry_ == nullptr) return;
-  guardian.KeepOpen(entry_->fd());
   guardian.AddUnlink(entry_->dir_fd(), entry_->name());
   guardian.after_hand_over().AddUnlink(entry_->dir_fd(), entry_->name());
 }
 
-void GroupHold::EndLeaseAfterHandOver(LastWill& guardian) {
+void GroupHold::AddEndLease(PreparedSteps& steps) {
   if (entry_ == nullptr) return;
-  guardian.after_hand_over().AddUnlink(
-      entry_->dir_fd(), Journal::FileName(Journal::Kind::kLease, group_));
+  steps.AddUnlink(entry_->dir_fd(),
+                  Journal::FileName(Journal::Kind::kLease, group_));
 }
 
 void GroupHold::Forget() {

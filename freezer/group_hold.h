@@ -11,11 +11,13 @@
 
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/optional.h"
 #include "base/last_will.h"
+#include "base/prepared_steps.h"
 #include "base/unique_fd.h"
 #include "freezer/cgroup.h"
 #include "freezer/journal.h"
@@ -29,8 +31,8 @@ class GroupHold {
     v1::HoldPurpose purpose = v1::HOLD_PURPOSE_UNSPECIFIED;
     // The own request to give back, if not the one that is found.
     absl::optional<bool> give_back_frozen = absl::nullopt;
-    // Whether it is refused when nothing can be written down: not for who only
-    // sets tasks free.
+    // Whether it is refused when nothing can be written down (nor guarded): not
+    // for who only sets tasks free.
     bool needs_journal = true;
   };
 
@@ -50,12 +52,15 @@ class GroupHold {
   // The own request that it is given back with.
   bool give_back_frozen() const { return give_back_frozen_; }
 
+  // The group is held as long as somebody has these open.
+  std::vector<int> descriptors() const;
+
   // Has a guardian hold the group, too, and let go of it as its last step,
   // whether it carries out the will or hands over.
   void Protect(LastWill& guardian);
 
-  // Has the group's lease end once the guardian has handed over.
-  void EndLeaseAfterHandOver(LastWill& guardian);
+  // Adds the step that ends the group's lease.
+  void AddEndLease(PreparedSteps& steps);
 
   // The guardian has let go of it, or will.
   void Forget();

@@ -37,10 +37,9 @@ absl::StatusOr<std::unique_ptr<GroupLease>> GroupLease::Make(
 }
 
 absl::StatusOr<std::unique_ptr<GroupLease>> GroupLease::Prepare(
-    Cgroup& group, absl::Duration length, bool give_back_frozen,
-    Journal& journal) {
-  v1::JournalEntry entry =
-      MakeJournalEntry(group, v1::HOLD_PURPOSE_LEASE, give_back_frozen);
+    Cgroup& group, absl::Duration length, Journal& journal) {
+  v1::JournalEntry entry = MakeJournalEntry(group, v1::HOLD_PURPOSE_LEASE,
+                                            /*give_back_frozen=*/false);
   entry.set_lease_end_boottime_ns(
       absl::ToInt64Nanoseconds(BootTime() + length));
   v1::Hold& hold = *entry.mutable_hold();
@@ -50,10 +49,10 @@ absl::StatusOr<std::unique_ptr<GroupLease>> GroupLease::Prepare(
   return Make(group, std::move(file));
 }
 
-void GroupLease::StartWith(LastWill& guardian) {
-  guardian.after_hand_over().AddRename(
-      entry_->dir_fd(), entry_->name(),
-      Journal::FileName(Journal::Kind::kLease, entry_->entry()));
+void GroupLease::StartWith(LastWill& guardian, PreparedSteps& part) {
+  part.AddRename(entry_->dir_fd(), entry_->name(),
+                 Journal::FileName(Journal::Kind::kLease, entry_->entry()));
+  guardian.AddUnlink(entry_->dir_fd(), entry_->name());
   guardian.StartAfterHandOver(lease_);
 }
 

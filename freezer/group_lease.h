@@ -1,10 +1,10 @@
-// A freeze that ends by itself: a process that gives a group back at a time
+// A freeze that ends by itself: a process that thaws a group at a given time
 // (base/lease.h), with an entry in the journal that shows it and stands in for
 // it should it be killed.
 //
 //   CKPT_ASSIGN_OR_RETURN(auto lease, GroupLease::Prepare(
-//                             group, absl::Minutes(10), origin_frozen));
-//   lease->StartWith(guardian);         // before guardian.Arm()
+//                             group, absl::Minutes(10)));
+//   lease->StartWith(guardian, guardian.AddPart());  // before guardian.Arm()
 //   ... freeze ...
 //   CKPT_RETURN_IF_ERROR(guardian.HandOver(report, ...));
 //   lease->Forget();                    // it runs
@@ -26,6 +26,7 @@
 #include "absl/time/time.h"
 #include "base/last_will.h"
 #include "base/lease.h"
+#include "base/prepared_steps.h"
 #include "base/unique_fd.h"
 #include "freezer/cgroup.h"
 #include "freezer/journal.h"
@@ -35,13 +36,17 @@ namespace ckpt::freezer {
 class GroupLease {
  public:
   // Makes everything ready for a lease of `length` from now on, after which the
-  // group gets the own request `give_back_frozen`.  Nothing is seen of it yet.
+  // group is thawed.  Nothing is seen of it yet.
   static absl::StatusOr<std::unique_ptr<GroupLease>> Prepare(
-      Cgroup& group, absl::Duration length, bool give_back_frozen,
+      Cgroup& group, absl::Duration length,
       Journal& journal = Journal::Default());
 
-  // Has the guardian start the lease once its text is printed.
-  void StartWith(LastWill& guardian);
+  // Has the guardian start the lease once its text is printed, if it carries
+  // out `part`, which shows the entry.
+  void StartWith(LastWill& guardian, PreparedSteps& part);
+
+  // Makes nothing of it: the guardian starts no lease.
+  void Drop() { entry_->Remove(); }
 
   // The lease runs: leaves the entry to it.
   void Forget() { entry_->Forget(); }

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
 #include "base/fault.h"
+#include "base/prepared_steps.h"
 #include "base/proc.h"
 #include "base/status.h"
 #include "base/unique_fd.h"
@@ -50,88 +51,105 @@ absl::StatusOr<std::unique_ptr<GuardedGroups>> GuardedGroups::Take(
   for (auto& group : groups) {
     guarded->freezers_.push_back(
         std::make_unique<Freezer>(*group, ProcFs::Real(), Clock::Real()));
-    CKPT_ASSIGN_OR_RETURN(auto hold,
-                          GroupHold::Take(*group, options.hold, journal));
-    guarded->holds_.push_back(std::move(hold));
+    auto hold = GroupHold::Take(*group, options.hold, journal);
+    if (!hold.ok() && !options.skip_refused) return hold.status();
+    guarded->taken_.push_back(hold.status());
+    guarded->holds_.push_back(hold.ok() ? *std::move(hold) : nullptr);
     guarded->groups_.push_back(std::move(group));
   }
+  guarded->leases_.resize(guarded->size());
   CKPT_RETURN_IF_ERROR(FaultPoint("freeze.held"));
-  CKPT_RETURN_IF_ERROR(guarded->Guard(options, journal));
+  const absl::Status armed = guarded->Guard(options, journal);
+  if (options.hold.needs_journal) CKPT_RETURN_IF_ERROR(armed);
   CKPT_RETURN_IF_ERROR(FaultPoint("freeze.guarded"));
   return guarded;
 }
 
 absl::Status GuardedGroups::PrepareLease(size_t i, const Options& options,
                                          Journal& journal) {
-  if (!options.lease.has_value()) {
-    holds_[i]->EndLeaseAfterHandOver(guardian_);
+  PreparedSteps& part = guardian_.AddPart();  // the i-th
+  if (holds_[i] == nullptr || groups_[i]->is_root()) return absl::OkStatus();
+  // What a lease has frozen was not frozen before.
+  const bool was_frozen =
+      holds_[i]->give_back_frozen() &&
+      !journal.Find(Journal::Kind::kLease, *groups_[i]).has_value();
+  if (!options.lease.has_value() || was_frozen) {
+    holds_[i]->AddEndLease(part);
     return absl::OkStatus();
   }
-  // A lease that goes on ends as it would have ended.
-  const auto old = journal.Find(Journal::Kind::kLease, *groups_[i]);
-  const bool frozen = holds_[i]->give_back_frozen() &&
-                      (!old.has_value() || old->origin_frozen());
   CKPT_ASSIGN_OR_RETURN(
-      auto lease,
-      GroupLease::Prepare(*groups_[i], *options.lease, frozen, journal));
-  lease->StartWith(guardian_);
-  leases_.push_back(std::move(lease));
+      leases_[i], GroupLease::Prepare(*groups_[i], *options.lease, journal));
+  leases_[i]->StartWith(guardian_, part);
   return absl::OkStatus();
 }
 
 absl::Status GuardedGroups::Guard(const Options& options, Journal& journal) {
   if (output_fd_ >= 0) guardian_.KeepOpen(output_fd_);
   std::vector<UniqueFd> requests;  // open until the guardian has its copies
-  for (size_t i = 0; i < groups_.size(); ++i) {
-    if (groups_[i]->is_root()) continue;  // it has no freezer
+  for (size_t i = 0; i < size(); ++i) {
+    if (output_fd_ >= 0) {
+      CKPT_RETURN_IF_ERROR(PrepareLease(i, options, journal));
+    }
+    // The root has no freezer.
+    if (holds_[i] == nullptr || groups_[i]->is_root()) continue;
     CKPT_ASSIGN_OR_RETURN(UniqueFd request, freezers_[i]->OpenRequestFile());
     guardian_.AddWrite(request.get(), freezers_[i]->RequestWord(
                                           holds_[i]->give_back_frozen()));
     requests.push_back(std::move(request));
-    if (output_fd_ >= 0) {
-      CKPT_RETURN_IF_ERROR(PrepareLease(i, options, journal));
-    }
   }
-  for (const auto& hold : holds_) hold->Protect(guardian_);
+  for (const auto& hold : holds_) {
+    if (hold != nullptr) hold->Protect(guardian_);
+  }
   return guardian_.Arm();
+}
+
+void GuardedGroups::LeaveOut(size_t i) {
+  left_out_.insert(i);
+  if (leases_[i] != nullptr) leases_[i]->Drop();
+}
+
+absl::Status GuardedGroups::GiveBack(size_t i) {
+  if (holds_[i] == nullptr || groups_[i]->is_root()) return absl::OkStatus();
+  Freezer& freezer = *freezers_[i];
+  const absl::Status status =
+      holds_[i]->give_back_frozen()
+          ? freezer.WriteRequest(true)
+          : freezer.Thaw({.deadline = freezer.clock().Now() + kGiveBackLimit})
+                .status();
+  // Removed; or its own request is taken back, and an ancestor has another.
+  if (absl::IsNotFound(status) || absl::IsFailedPrecondition(status)) {
+    return absl::OkStatus();
+  }
+  return status;
 }
 
 absl::Status GuardedGroups::GiveBack() {
   absl::Status result;
-  for (size_t i = 0; i < freezers_.size(); ++i) {
-    if (groups_[i]->is_root()) continue;
-    absl::Status status =
-        holds_[i]->give_back_frozen()
-            ? freezers_[i]->WriteRequest(true)
-            : freezers_[i]
-                  ->Thaw({.deadline =
-                              freezers_[i]->clock().Now() + kGiveBackLimit})
-                  .status();
-    // Removed; or its own request is taken back, and an ancestor has another.
-    if (absl::IsNotFound(status) || absl::IsFailedPrecondition(status)) {
-      continue;
-    }
-    result = AppendError(std::move(result), groups_[i]->path(), status);
+  for (size_t i = 0; i < size(); ++i) {
+    result = AppendError(std::move(result), groups_[i]->path(), GiveBack(i));
   }
   return result;
 }
 
 absl::Status GuardedGroups::HandOver(absl::string_view text,
                                      const Cancellation* cancel) {
-  absl::Status status = guardian_.HandOver(text, output_fd_, cancel);
+  absl::Status status = guardian_.HandOver(text, output_fd_, cancel, left_out_);
   if (status.ok()) {
-    for (const auto& hold : holds_) hold->Forget();
-    for (const auto& lease : leases_) lease->Forget();
+    for (const auto& hold : holds_) {
+      if (hold != nullptr) hold->Forget();
+    }
+    for (const auto& lease : leases_) {
+      if (lease != nullptr) lease->Forget();
+    }
     return status;
   }
   // The guardian has done so, too, unless it was killed.
   const absl::Status back = GiveBack();
   status = WithMessage(
       status,
-      absl::StrCat("the report could not be handed over: ", status.message(),
-                   back.ok() ? "; what was frozen is given back as it "
-                               "was"
-                             : ""));
+      absl::StrCat(
+          "the report could not be handed over: ", status.message(),
+          back.ok() ? "; what was frozen is given back as it was" : ""));
   return AppendError(std::move(status), "giving back", back);
 }
 

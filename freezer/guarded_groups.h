@@ -19,6 +19,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <set>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -43,9 +44,11 @@ class GuardedGroups {
     GroupHold::Options hold = {.purpose = v1::HOLD_PURPOSE_FREEZE};
     // Where HandOver() prints; -1: it is not called.
     int output_fd = -1;
-    // After HandOver() the groups have a lease of that length; with none, a
-    // lease that they had ends.
+    // After HandOver() the groups have a lease of that length, but for those
+    // that were frozen before, which stay so; with none, a lease ends.
     absl::optional<absl::Duration> lease = absl::nullopt;
+    // A group that cannot be held is no failure of Take(): see taken().
+    bool skip_refused = false;
   };
 
   // Holds all groups and starts the guardian.  On failure none is touched.
@@ -61,6 +64,13 @@ class GuardedGroups {
 
   size_t size() const { return freezers_.size(); }
   Freezer& freezer(size_t i) { return *freezers_[i]; }
+  // Whether that group is held; it must not be touched otherwise.
+  const absl::Status& taken(size_t i) const { return taken_[i]; }
+  // Whether HandOver() starts a lease of it.
+  bool has_lease(size_t i) const { return leases_[i] != nullptr; }
+
+  // Exempts a group from what HandOver() does: a lease that it has goes on.
+  void LeaveOut(size_t i);
 
   // Has `text` printed; from then on the groups stay as they are.  On failure
   // all of them are given back as they were.  `cancel` may be null.
@@ -77,12 +87,15 @@ class GuardedGroups {
   GuardedGroups() = default;
   absl::Status Guard(const Options& options, Journal& journal);
   absl::Status PrepareLease(size_t i, const Options& options, Journal& journal);
+  absl::Status GiveBack(size_t i);
 
   int output_fd_ = -1;
   std::vector<std::unique_ptr<Cgroup>> groups_;
   std::vector<std::unique_ptr<Freezer>> freezers_;
-  std::vector<std::unique_ptr<GroupHold>> holds_;
-  std::vector<std::unique_ptr<GroupLease>> leases_;
+  std::vector<absl::Status> taken_;
+  std::vector<std::unique_ptr<GroupHold>> holds_;    // null: not taken
+  std::vector<std::unique_ptr<GroupLease>> leases_;  // null: none
+  std::set<size_t> left_out_;
   LastWill guardian_;
 };
 

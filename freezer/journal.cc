@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstdlib>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
@@ -173,7 +174,9 @@ absl::StatusOr<std::vector<Journal::Item>> Journal::List() const {
         OpenAt(AT_FDCWD, absl::StrCat(directory_, "/", name), O_RDONLY);
     if (!fd.ok()) continue;  // removed meanwhile
     const auto text = ReadFile(absl::StrCat("/proc/self/fd/", fd->get()));
-    item.parsed = text.ok() && item.entry.ParseFromString(*text) &&
+    // One that was never published holds nothing.
+    item.parsed = !absl::StartsWith(name, kPreparedPrefix) && text.ok() &&
+                  item.entry.ParseFromString(*text) &&
                   item.entry.format_version() > 0;
     item.entry.mutable_hold()->set_abandoned(!IsLocked(fd->get()));
     if (IsNamed(fd->get())) items.push_back(std::move(item));

@@ -95,7 +95,7 @@ class Journal {
   // is none, or none that this kernel, ckpt and user can read.
   absl::optional<v1::JournalEntry> Find(Kind kind, const Cgroup& group) const;
 
-  // Every file: its name and, if it can be parsed, its entry.
+  // Every file: its name and, if it is an entry that can be parsed, that.
   struct Item {
     std::string name;
     bool parsed = false;

@@ -121,6 +121,14 @@ TEST_F(JournalTest, APreparedEntryIsSeenOnceItIsPublished) {
   EXPECT_TRUE(journal_.Find(kOperation, *group_).has_value());
 }
 
+TEST_F(JournalTest, AnEntryThatWasNeverPublishedIsGarbageOnceItsOwnerIsGone) {
+  auto file = journal_.Prepare(Entry());
+  ASSERT_TRUE(file.ok()) << file.status();
+  (*file)->Forget();
+  ASSERT_EQ(journal_.List()->size(), 1U);
+  EXPECT_FALSE(journal_.List()->front().parsed);
+}
+
 TEST_F(JournalTest, AnEntryOfAnotherStartOfTheKernelIsNotFound) {
   v1::JournalEntry entry = Entry();
   entry.set_boot_id("another");

@@ -25,30 +25,9 @@ bool IsLease(const v1::JournalEntry& entry) {
   return entry.lease_end_boottime_ns() > 0;
 }
 
-// CRIU, whose ckpt has died, gives the tasks back by itself.  Frozen meanwhile,
-// neither it nor they could ever go on.
-absl::Status CheckNotTraced(Cgroup& group, ProcFs& proc) {
-  CKPT_ASSIGN_OR_RETURN(const auto pids, group.SubtreeProcesses());
-  for (const pid_t pid : pids) {
-    const auto tracer = proc.StatusField(pid, "TracerPid");
-    if (tracer.ok() && !tracer->empty() && *tracer != "0") {
-      return absl::UnavailableError(absl::StrCat(
-          "process ", DescribeTask(proc, pid), " is still traced by ", *tracer,
-          ", most likely the CRIU of the dump that was killed; try again when "
-          "that has ended"));
-    }
-  }
-  return absl::OkStatus();
-}
-
 // What the entry's death left undone; the caller holds the group's lock and
 // owns the entry.
-absl::Status GiveBack(Freezer& freezer, ProcFs& proc,
-                      const v1::JournalEntry& entry) {
-  if (entry.origin_frozen() &&
-      entry.hold().purpose() == v1::HOLD_PURPOSE_CHECKPOINT) {
-    CKPT_RETURN_IF_ERROR(CheckNotTraced(freezer.group(), proc));
-  }
+absl::Status GiveBack(Freezer& freezer, const v1::JournalEntry& entry) {
   // Not Freeze(): a group that is to be FROZEN was so before, and a task that
   // blocks it is no reason to let go of it.
   if (entry.origin_frozen()) return freezer.WriteRequest(true);
@@ -112,7 +91,7 @@ absl::Status Recovery::Undo(const Journal::Item& item, Freezer& freezer,
     result.set_lease_resumed(true);
     return GroupLease::Resume(freezer.group(), *std::move(entry));
   }
-  absl::Status status = GiveBack(freezer, options_.proc, tells);
+  absl::Status status = GiveBack(freezer, tells);
   if (!status.ok()) (*entry)->Forget();  // it stays, for the next time
   return status;
 }
@@ -175,7 +154,7 @@ absl::Status RecoverLockedGroup(Cgroup& group, Journal& journal) {
   }
   if (!IsValid(tells)) return absl::OkStatus();  // removed
   Freezer freezer(group, ProcFs::Real(), Clock::Real());
-  absl::Status status = GiveBack(freezer, ProcFs::Real(), tells);
+  absl::Status status = GiveBack(freezer, tells);
   if (!status.ok()) (*entry)->Forget();
   return status;
 }
