@@ -57,11 +57,14 @@ absl::StatusOr<std::string> AbsolutePath(const std::string& path) {
 
 }  // namespace
 
-std::vector<Flag> WithGroupFlags(const std::vector<Flag>& own) {
+std::vector<Flag> WithGroupFlags(const std::vector<Flag>& own, bool several) {
   return Append(
       {{"cgroup", "X",
-        "the cgroup: a path below /sys/fs/cgroup, or a name, looked up in the "
-        "v2 and then in the v1 freezer hierarchy"},
+        several
+            ? "the cgroup: a path below /sys/fs/cgroup, or a name, looked up "
+              "in the v2 and then in the v1 freezer hierarchy; may be repeated"
+            : "the cgroup: a path below /sys/fs/cgroup, or a name, looked up "
+              "in the v2 and then in the v1 freezer hierarchy"},
        {"freezer", "auto|v1|v2", "which hierarchy a name means (auto)"}},
       own);
 }
@@ -111,6 +114,21 @@ absl::StatusOr<std::unique_ptr<freezer::Cgroup>> GroupFlag(
   CKPT_ASSIGN_OR_RETURN(const v1::Hierarchy hierarchy,
                         HierarchyFlag(arguments));
   return freezer::FindCgroup(arguments.Get("cgroup"), hierarchy);
+}
+
+absl::StatusOr<std::vector<std::unique_ptr<freezer::Cgroup>>> GroupsFlag(
+    const Arguments& arguments) {
+  if (!arguments.Has("cgroup")) {
+    return absl::InvalidArgumentError("name the group: --cgroup X");
+  }
+  CKPT_ASSIGN_OR_RETURN(const v1::Hierarchy hierarchy,
+                        HierarchyFlag(arguments));
+  std::vector<std::unique_ptr<freezer::Cgroup>> groups;
+  for (const std::string& name : arguments.GetAll("cgroup")) {
+    CKPT_ASSIGN_OR_RETURN(auto group, freezer::FindCgroup(name, hierarchy));
+    groups.push_back(std::move(group));
+  }
+  return groups;
 }
 
 void RecoverFirst() {

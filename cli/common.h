@@ -14,9 +14,11 @@
 
 namespace ckpt::cli {
 
-// `own` followed by the shared ones.
-// --cgroup, --freezer
-std::vector<Flag> WithGroupFlags(const std::vector<Flag>& own);
+// `own` and the shared ones.
+//
+// --cgroup, --freezer; --cgroup with `several` may be repeated
+std::vector<Flag> WithGroupFlags(const std::vector<Flag>& own,
+                                 bool several = false);
 std::vector<Flag> WithStoreFlag(std::vector<Flag> own);  // --store
 std::vector<Flag> WithCriuFlags(std::vector<Flag> own);  // CRIU's own options
 
@@ -24,6 +26,9 @@ std::vector<Flag> WithCriuFlags(std::vector<Flag> own);  // CRIU's own options
 absl::StatusOr<v1::Hierarchy> HierarchyFlag(const Arguments& arguments);
 // The group of --cgroup and --freezer.
 absl::StatusOr<std::unique_ptr<freezer::Cgroup>> GroupFlag(
+    const Arguments& arguments);
+// The groups of --cgroup, which may be repeated.
+absl::StatusOr<std::vector<std::unique_ptr<freezer::Cgroup>>> GroupsFlag(
     const Arguments& arguments);
 // Gives back what ended ckpts have left (freezer/recover.h), as every verb does
 // first that changes anything; a line on standard error tells of each group.

@@ -176,6 +176,11 @@ int RunCommand(const Command& command, const std::vector<std::string>& words) {
                                    ? output->delivery->Deliver(text)
                                    : Print(text);
   if (!printed.ok()) return Fail(command.name, printed, false);
+  if (!output->verdict.ok()) {
+    absl::FPrintF(stderr, "ckpt %s: %s: %s\n", command.name,
+                  absl::StatusCodeToString(output->verdict.code()),
+                  output->verdict.message());
+  }
   return static_cast<int>(output->verdict.code());
 }
 

@@ -11,6 +11,10 @@ namespace ckpt::cli {
 
 std::string RenderStatus(const v1::CgroupStatus& status);
 std::string RenderFreeze(const v1::FreezeReport& report);
+// Several groups together.
+std::string RenderStatusSet(const v1::StatusSetReport& report);
+std::string RenderFreezeSet(const v1::FreezeSetReport& report);
+std::string RenderKillSet(const v1::KillSetReport& report);
 std::string RenderVerifyFreeze(const v1::VerifyFreezeReport& report);
 std::string RenderRecover(const v1::RecoverReport& report, bool dry_run);
 // A line.

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -106,6 +107,15 @@ absl::string_view WorkOf(v1::HoldPurpose purpose) {
   }
 }
 
+// A group's part that failed.
+template <typename Entry>
+std::string RenderFailure(const Entry& entry) {
+  return absl::StrCat(
+      entry.cgroup(), ": ",
+      absl::StatusCodeToString(static_cast<absl::StatusCode>(entry.code())),
+      ": ", entry.error(), "\n");
+}
+
 std::string RenderHold(const v1::Hold& hold) {
   const std::string who =
       absl::StrCat("process ", hold.pid(), " (", hold.comm(), ")");
@@ -166,7 +176,46 @@ std::string RenderFreeze(const v1::FreezeReport& report) {
       report.threads() > 0
           ? absl::StrCat(", ", Plural(report.threads(), "thread", "threads"))
           : "",
+      report.lease_seconds() > 0
+          ? absl::StrCat(
+                "; thaws by itself in ",
+                absl::FormatDuration(absl::Seconds(report.lease_seconds())))
+          : "",
       "\n");
+}
+
+std::string RenderStatusSet(const v1::StatusSetReport& report) {
+  std::string text;
+  for (const v1::StatusSetEntry& entry : report.groups()) {
+    absl::StrAppend(&text, entry.code() == 0 ? RenderStatus(entry.status())
+                                             : RenderFailure(entry));
+  }
+  return text;
+}
+
+std::string RenderFreezeSet(const v1::FreezeSetReport& report) {
+  std::string text;
+  int done = 0;
+  for (const v1::FreezeSetEntry& entry : report.groups()) {
+    if (entry.code() == 0) ++done;
+    absl::StrAppend(&text, entry.code() == 0 ? RenderFreeze(entry.report())
+                                             : RenderFailure(entry));
+    absl::StrAppend(&text, RenderEvidence(entry.report()));
+  }
+  absl::StrAppend(
+      &text, done, " of ", Plural(report.groups_size(), "group", "groups"),
+      " in ", Time(report.seconds()),
+      report.rolled_back() ? "; all are given back as they were" : "", "\n");
+  return text;
+}
+
+std::string RenderKillSet(const v1::KillSetReport& report) {
+  std::string text;
+  for (const v1::KillSetEntry& entry : report.groups()) {
+    absl::StrAppend(&text, entry.code() == 0 ? RenderKill(entry.report())
+                                             : RenderFailure(entry));
+  }
+  return text;
 }
 
 std::string RenderVerifyFreeze(const v1::VerifyFreezeReport& report) {

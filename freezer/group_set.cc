@@ -10,7 +10,6 @@
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
 #include "base/status.h"
-#include "freezer/kill.h"
 
 namespace ckpt::freezer {
 namespace {
@@ -111,7 +110,7 @@ v1::FreezeSetReport ThawAll(GuardedGroups& groups, const SetOptions& options) {
 }
 
 v1::KillSetReport KillAll(GuardedGroups& groups, int signal,
-                          absl::Time deadline) {
+                          const KillOptions& options) {
   Clock& clock = Clock::Real();
   const absl::Time start = clock.Now();
   v1::KillSetReport report;
@@ -121,7 +120,7 @@ v1::KillSetReport KillAll(GuardedGroups& groups, int signal,
     SetError(groups.taken(i), entry);
   }
   InParallel(groups, [&](size_t i) {
-    const auto result = KillGroup(groups.freezer(i), signal, deadline);
+    const auto result = KillGroup(groups.freezer(i), signal, options);
     v1::KillSetEntry& entry = *report.mutable_groups(static_cast<int>(i));
     if (result.ok()) *entry.mutable_report() = *result;
     SetError(result.status(), entry);

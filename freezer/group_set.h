@@ -12,9 +12,9 @@
 #define CKPT_FREEZER_GROUP_SET_H_
 
 #include "absl/status/status.h"
-#include "absl/time/time.h"
 #include "freezer/freezer.h"
 #include "freezer/guarded_groups.h"
+#include "freezer/kill.h"
 #include "proto/checkpoint.pb.h"
 
 namespace ckpt::freezer {
@@ -30,7 +30,7 @@ v1::FreezeSetReport ThawAll(GuardedGroups& groups, const SetOptions& options);
 
 // Signals every process of the groups; errors and effects as of KillGroup().
 v1::KillSetReport KillAll(GuardedGroups& groups, int signal,
-                          absl::Time deadline);
+                          const KillOptions& options);
 
 // OK, or the first error in the order of the groups; one that is the
 // consequence of another's failure is not meant.

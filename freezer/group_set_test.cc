@@ -113,7 +113,8 @@ TEST_P(GroupSetTest, AGroupThatIsHeldByAnotherIsSkipped) {
 
 TEST_P(GroupSetTest, KillsAll) {
   const auto guarded = Take();
-  const v1::KillSetReport report = KillAll(*guarded, SIGKILL, Soon());
+  const v1::KillSetReport report =
+      KillAll(*guarded, SIGKILL, {.deadline = Soon()});
   EXPECT_EQ(FirstError(report), absl::OkStatus());
   for (const v1::KillSetEntry& entry : report.groups()) {
     EXPECT_EQ(entry.report().processes(), 1);

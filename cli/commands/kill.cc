@@ -2,11 +2,10 @@
 
 #include <signal.h>
 
+#include <cstddef>
 #include <cstring>
-#include <memory>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -17,7 +16,9 @@
 #include "cli/command.h"
 #include "cli/common.h"
 #include "cli/render.h"
+#include "freezer/freezer.h"
 #include "freezer/group_lease.h"
+#include "freezer/group_set.h"
 #include "freezer/guarded_groups.h"
 
 namespace ckpt::cli {
@@ -41,6 +42,13 @@ absl::StatusOr<int> ParseSignal(const std::string& text) {
       absl::StrCat("--signal '", text, "' is no signal; nothing was sent"));
 }
 
+// A group that was emptied by SIGKILL is thawed; its lease is over.
+void EndLeaseOfEmpty(const v1::KillReport& report, freezer::Freezer& freezer) {
+  if (report.empty() && report.signal() == SIGKILL) {
+    freezer::EndLease(freezer.group());
+  }
+}
+
 absl::StatusOr<Output> Run(const Arguments& arguments, const Context& context) {
   CKPT_RETURN_IF_ERROR(arguments.NoPositional());
   int signal = SIGKILL;
@@ -50,23 +58,38 @@ absl::StatusOr<Output> Run(const Arguments& arguments, const Context& context) {
   CKPT_ASSIGN_OR_RETURN(const double timeout,
                         arguments.Seconds("timeout", kTimeoutSeconds));
   RecoverFirst();
-  std::vector<std::unique_ptr<freezer::Cgroup>> groups(1);
-  CKPT_ASSIGN_OR_RETURN(groups[0], GroupFlag(arguments));
-  // Killed tasks leave a v1 group only when it is thawed, whatever it was.
-  freezer::GroupHold::Options hold = {.purpose = v1::HOLD_PURPOSE_FREEZE,
-                                      .needs_journal = false};
-  if (signal == SIGKILL) hold.give_back_frozen = false;
-  CKPT_ASSIGN_OR_RETURN(auto guarded, freezer::GuardedGroups::Take(
-                                          std::move(groups), {.hold = hold}));
-  freezer::Freezer& freezer = guarded->freezer(0);
-  auto report = freezer::KillGroup(
-      freezer, signal,
-      {.deadline = Clock::Real().Now() + absl::Seconds(timeout),
-       .cancel = context.cancel});
-  if (signal == SIGKILL && report.ok()) freezer::EndLease(freezer.group());
-  absl::Status released = guarded->Release();
-  if (!report.ok()) return AppendError(report.status(), "guardian", released);
-  CKPT_RETURN_IF_ERROR(released);
+  CKPT_ASSIGN_OR_RETURN(auto groups, GroupsFlag(arguments));
+  const bool several = groups.size() > 1;
+  freezer::GuardedGroups::Options guard;
+  guard.skip_refused = several;
+  if (signal == SIGKILL) {
+    // Killed tasks leave a v1 group only when it is thawed, whatever it was.
+    guard.hold.give_back_frozen = false;
+    guard.hold.needs_journal = false;
+  }
+  CKPT_ASSIGN_OR_RETURN(auto guarded,
+                        freezer::GuardedGroups::Take(std::move(groups), guard));
+  const freezer::KillOptions options = {
+      .deadline = Clock::Real().Now() + absl::Seconds(timeout),
+      .cancel = context.cancel};
+  if (several) {
+    v1::KillSetReport report = freezer::KillAll(*guarded, signal, options);
+    for (int i = 0; i < report.groups_size(); ++i) {
+      EndLeaseOfEmpty(report.groups(i).report(),
+                      guarded->freezer(static_cast<size_t>(i)));
+    }
+    std::string text = RenderKillSet(report);
+    absl::Status verdict = freezer::FirstError(report);
+    Output output = MakeOutput(std::move(report), std::move(text));
+    output.verdict = std::move(verdict);
+    return output;
+  }
+  auto report = freezer::KillGroup(guarded->freezer(0), signal, options);
+  if (!report.ok()) {
+    return AppendError(report.status(), "guardian", guarded->Release());
+  }
+  EndLeaseOfEmpty(*report, guarded->freezer(0));
+  CKPT_RETURN_IF_ERROR(guarded->Release());
   std::string text = RenderKill(*report);
   return MakeOutput(*std::move(report), std::move(text));
 }
@@ -75,7 +98,7 @@ absl::StatusOr<Output> Run(const Arguments& arguments, const Context& context) {
 
 Command KillCommand() {
   return {"kill",
-          "signal every process of a cgroup, with none missed",
+          "signal every process of cgroups, with none missed",
           "",
           "SIGKILL also ends frozen tasks, and returns when the group is "
           "empty.  Any other signal is sent\nto every process exactly once, "
@@ -83,7 +106,8 @@ Command KillCommand() {
           "ckpt kill --cgroup job1 --signal TERM",
           /*needs_root=*/true,
           WithGroupFlags({{"signal", "S", "name or number (KILL)"},
-                          {"timeout", "D", "give up after this long (10s)"}}),
+                          {"timeout", "D", "give up after this long (10s)"}},
+                         /*several=*/true),
           &Run};
 }
 
