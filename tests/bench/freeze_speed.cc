@@ -43,6 +43,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/proc.h"
+#include "base/status.h"
 #include "base/unique_fd.h"
 #include "criu/binary.h"
 #include "freezer/cgroup.h"
@@ -62,7 +63,7 @@ constexpr absl::Duration kLimit = absl::Seconds(60);
 [[noreturn]] void Die(absl::string_view what, const absl::Status& status) {
   std::fprintf(stderr, "freeze_speed: %s: %s\n", std::string(what).c_str(),
                status.ToString().c_str());
-  std::exit(1);
+  std::exit(1);  // NOLINT(concurrency-mt-unsafe): one thread
 }
 
 void OrDie(absl::string_view what, const absl::Status& status) {
@@ -84,7 +85,7 @@ class Sleepers {
   Sleepers(const TestCgroup& group, int threads) {
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) != 0) {
-      Die("pipe2", absl::InternalError(std::strerror(errno)));
+      Die("pipe2", ErrnoToStatus(errno, "pipe2"));
     }
     pid_ = ::fork();
     if (pid_ == 0) SleepFor(ends[1], threads);
@@ -114,7 +115,7 @@ class Sleepers {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     pthread_attr_t attributes;
     ::pthread_attr_init(&attributes);
-    ::pthread_attr_setstacksize(&attributes, 64 * 1024);
+    ::pthread_attr_setstacksize(&attributes, 64UL * 1024);
     for (int i = 1; i < threads; ++i) {
       pthread_t thread;
       if (::pthread_create(&thread, &attributes, &Sleep, nullptr) != 0) {
@@ -157,7 +158,7 @@ class BareFreezer {
   void Request(const char* word) const {
     const auto size = static_cast<ssize_t>(std::strlen(word));
     if (::pwrite(request_.get(), word, size, 0) != size) {
-      Die("write", absl::InternalError(std::strerror(errno)));
+      Die("write", ErrnoToStatus(errno, "write", word));
     }
   }
 

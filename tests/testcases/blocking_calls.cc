@@ -361,7 +361,7 @@ void Run(Workload& workload, const Call& call) {
   sigset_t set;
   ::sigemptyset(&set);
   ::sigaddset(&set, SIGUSR1);
-  ::sigprocmask(SIG_BLOCK, &set, nullptr);
+  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
   pthread_t caller;
   if (::pthread_create(&caller, nullptr, &RunCaller, &rounds) != 0) {
     workload.Die("pthread_create");

@@ -15,7 +15,7 @@
 namespace ckpt {
 namespace {
 
-constexpr size_t kStackBytes = 64 * 1024;
+constexpr size_t kStackBytes = 64UL * 1024;
 constexpr timespec kRest = {0, 50'000'000};
 
 std::atomic<uint32_t> round_number{0};

@@ -40,7 +40,8 @@ Terminal::Terminal(const std::vector<std::string>& argv,
   pid_ = ::fork();
   if (pid_ == 0) {
     ResetSignals();
-    if (::login_tty(slave) == 0) {
+    // The child has one thread.
+    if (::login_tty(slave) == 0) {  // NOLINT(concurrency-mt-unsafe)
       ::execve(words[0], words.data(), variables.data());
     }
     ::_exit(127);
