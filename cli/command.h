@@ -42,6 +42,8 @@ struct Output {
   absl::Status verdict;
   // For `freeze`; null: the caller prints.
   std::unique_ptr<Delivery> delivery;
+  // For `run`: the command's, in its place.
+  int exit_status = 0;
 };
 
 struct Command {
@@ -54,6 +56,8 @@ struct Command {
   std::vector<Flag> flags;  // without --json and --help, which all have
   absl::StatusOr<Output> (*run)(const Arguments& arguments,
                                 const Context& context);
+  // For `run`: the exit status of every error; 0: the number of its code.
+  int failure_status = 0;
 };
 
 // All verbs, in the order of the help.
@@ -68,6 +72,7 @@ Command ListCommand();
 Command RecoverCommand();
 Command RemoveCommand();
 Command RestoreCommand();
+Command RunCommand();
 Command ShowCommand();
 Command StatusCommand();
 Command ThawCommand();
@@ -80,7 +85,7 @@ Command WatchCommand();
 template <typename Report>
 Output MakeOutput(Report report, std::string text) {
   return {std::make_unique<Report>(std::move(report)), std::move(text),
-          absl::OkStatus(), nullptr};
+          absl::OkStatus(), nullptr, 0};
 }
 
 }  // namespace ckpt::cli

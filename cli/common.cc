@@ -1,13 +1,17 @@
 #include "cli/common.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <climits>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <utility>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -152,6 +156,22 @@ absl::StatusOr<v1::OutputPolicy> OutputPolicyFlag(const Arguments& arguments) {
   if (text == "fail") return v1::OUTPUT_POLICY_FAIL;
   return absl::InvalidArgumentError(absl::StrCat(
       "--output-policy '", text, "' is none of truncate, append, fail"));
+}
+
+absl::StatusOr<int> SignalNumber(absl::string_view flag,
+                                 const std::string& text) {
+  int number = 0;
+  if (absl::SimpleAtoi(text, &number) && number > 0 && number < NSIG) {
+    return number;
+  }
+  std::string name = absl::AsciiStrToUpper(text);
+  if (absl::StartsWith(name, "SIG")) name = name.substr(3);
+  for (int signal = 1; signal < NSIG; ++signal) {
+    const char* known = ::sigabbrev_np(signal);
+    if (known != nullptr && name == known) return signal;
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("--", flag, " '", text, "' is no signal"));
 }
 
 ImageStore StoreFlag(const Arguments& arguments) {

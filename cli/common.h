@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "cli/flags.h"
 #include "freezer/cgroup.h"
 #include "proto/checkpoint.pb.h"
@@ -35,6 +36,9 @@ absl::StatusOr<std::vector<std::unique_ptr<freezer::Cgroup>>> GroupsFlag(
 void RecoverFirst();
 // --output-policy; unspecified when it is not there.
 absl::StatusOr<v1::OutputPolicy> OutputPolicyFlag(const Arguments& arguments);
+// "KILL", "SIGKILL" or "9", as --`flag` has it.
+absl::StatusOr<int> SignalNumber(absl::string_view flag,
+                                 const std::string& text);
 ImageStore StoreFlag(const Arguments& arguments);
 // CRIU's options; config files and descriptors are checked.
 absl::StatusOr<v1::CriuOptions> CriuFlags(const Arguments& arguments);

@@ -139,7 +139,7 @@ int UsageError(const std::string& message, const std::string& help) {
   return kUsageError;
 }
 
-int RunCommand(const Command& command, const std::vector<std::string>& words) {
+int Execute(const Command& command, const std::vector<std::string>& words) {
   std::vector<Flag> flags = command.flags;
   flags.push_back({"json", "", ""});
   flags.push_back({"help", "", ""});
@@ -167,7 +167,10 @@ int RunCommand(const Command& command, const std::vector<std::string>& words) {
       {.cancel = interrupted,
        .emit = [json](const google::protobuf::Message& report,
                       const std::string& text) { Emit(report, text, json); }});
-  if (!output.ok()) return Fail(command.name, output.status(), json);
+  if (!output.ok()) {
+    const int status = Fail(command.name, output.status(), json);
+    return command.failure_status != 0 ? command.failure_status : status;
+  }
   if (output->report == nullptr) {
     return static_cast<int>(output->verdict.code());
   }
@@ -181,6 +184,7 @@ int RunCommand(const Command& command, const std::vector<std::string>& words) {
                   absl::StatusCodeToString(output->verdict.code()),
                   output->verdict.message());
   }
+  if (output->exit_status != 0) return output->exit_status;
   return static_cast<int>(output->verdict.code());
 }
 
@@ -209,7 +213,7 @@ int Main(int argc, char** argv) {
   for (const Command& command : AllCommands()) {
     if (verb == command.name ||
         (verb == "--version" && std::string(command.name) == "version")) {
-      return RunCommand(command, words);
+      return Execute(command, words);
     }
   }
   return UsageError(absl::StrCat("ckpt: unknown verb '", verb, "'"), "ckpt");

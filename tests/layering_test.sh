@@ -22,7 +22,8 @@ declare -rA may_use=(
   [store]="$foundation"
   [checkpoint]="$foundation $mechanisms"
   [restore]="$foundation $mechanisms"
-  [cli]="$foundation $mechanisms $operations"
+  [run]="$foundation $mechanisms $operations"
+  [cli]="$foundation $mechanisms $operations run"
 )
 # Repositories that not everybody may use.
 readonly reserved='@criu_rpc'

@@ -3,14 +3,9 @@
 #include <signal.h>
 
 #include <cstddef>
-#include <cstring>
 #include <string>
 #include <utility>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
-#include "absl/strings/str_cat.h"
 #include "base/clock.h"
 #include "base/status.h"
 #include "cli/command.h"
@@ -26,22 +21,6 @@ namespace {
 
 constexpr double kTimeoutSeconds = 10;
 
-// "KILL", "SIGKILL" or "9".
-absl::StatusOr<int> ParseSignal(const std::string& text) {
-  int number = 0;
-  if (absl::SimpleAtoi(text, &number) && number > 0 && number < NSIG) {
-    return number;
-  }
-  std::string name = absl::AsciiStrToUpper(text);
-  if (absl::StartsWith(name, "SIG")) name = name.substr(3);
-  for (int signal = 1; signal < NSIG; ++signal) {
-    const char* known = ::sigabbrev_np(signal);
-    if (known != nullptr && name == known) return signal;
-  }
-  return absl::InvalidArgumentError(
-      absl::StrCat("--signal '", text, "' is no signal; nothing was sent"));
-}
-
 // A group that was emptied by SIGKILL is thawed; its lease is over.
 void EndLeaseOfEmpty(const v1::KillReport& report, freezer::Freezer& freezer) {
   if (report.empty() && report.signal() == SIGKILL) {
@@ -53,7 +32,8 @@ absl::StatusOr<Output> Run(const Arguments& arguments, const Context& context) {
   CKPT_RETURN_IF_ERROR(arguments.NoPositional());
   int signal = SIGKILL;
   if (arguments.Has("signal")) {
-    CKPT_ASSIGN_OR_RETURN(signal, ParseSignal(arguments.Get("signal")));
+    CKPT_ASSIGN_OR_RETURN(signal,
+                          SignalNumber("signal", arguments.Get("signal")));
   }
   CKPT_ASSIGN_OR_RETURN(const double timeout,
                         arguments.Seconds("timeout", kTimeoutSeconds));

@@ -1,0 +1,92 @@
+#include "run/frame.h"
+
+#include <signal.h>
+
+#include <vector>
+
+#include "absl/memory/memory.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "base/clock.h"
+#include "base/proc.h"
+#include "base/status.h"
+#include "base/unique_fd.h"
+#include "freezer/freezer.h"
+#include "freezer/group_hold.h"
+#include "freezer/kill.h"
+#include "freezer/lookup.h"
+
+namespace ckpt::run {
+namespace {
+
+constexpr absl::Duration kKillLimit = absl::Seconds(30);
+constexpr absl::Duration kFreezeLimit = absl::Seconds(10);
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Frame>> Frame::Make(const std::string& name,
+                                                   v1::Hierarchy hierarchy) {
+  bool created = false;
+  CKPT_ASSIGN_OR_RETURN(auto group,
+                        freezer::FindOrCreateCgroup(name, hierarchy, created));
+  if (group->is_root()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("cgroup ", group->path(),
+                     " is the root of its hierarchy, which cannot be frozen"));
+  }
+  return absl::WrapUnique(new Frame(std::move(group)));
+}
+
+absl::StatusOr<int> Frame::KillAll() {
+  CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> pids,
+                        group_->SubtreeProcesses());
+  // Thawed also when it is empty: the next job would start frozen.
+  CKPT_ASSIGN_OR_RETURN(
+      const auto hold,
+      freezer::GroupHold::Take(*group_, {.purpose = v1::HOLD_PURPOSE_FREEZE,
+                                         .give_back_frozen = false,
+                                         .needs_journal = false}));
+  freezer::Freezer freezer(*group_, ProcFs::Real(), Clock::Real());
+  const absl::Time deadline = Clock::Real().Now() + kKillLimit;
+  if (!pids.empty()) {
+    CKPT_RETURN_IF_ERROR(
+        freezer::KillGroup(freezer, SIGKILL, {.deadline = deadline}).status());
+  }
+  CKPT_RETURN_IF_ERROR(freezer.Thaw({.deadline = deadline}).status());
+  return static_cast<int>(pids.size());
+}
+
+absl::Status Frame::Guard(LastWill& guardian) {
+  freezer::Freezer freezer(*group_, ProcFs::Real(), Clock::Real());
+  CKPT_ASSIGN_OR_RETURN(const UniqueFd request, freezer.OpenRequestFile());
+  CKPT_ASSIGN_OR_RETURN(const UniqueFd procs, group_->OpenProcsForRead());
+  // A frozen task of v1 dies only when it is thawed.
+  guardian.AddWrite(request.get(), freezer.RequestWord(false));
+  guardian.AddKillListed(procs.get(), kKillLimit);
+  return guardian.Arm();
+}
+
+absl::Status Frame::Suspend() {
+  CKPT_ASSIGN_OR_RETURN(
+      const auto hold,
+      freezer::GroupHold::Take(*group_, {.purpose = v1::HOLD_PURPOSE_FREEZE}));
+  freezer::Freezer freezer(*group_, ProcFs::Real(), Clock::Real());
+  return freezer.Freeze({.deadline = Clock::Real().Now() + kFreezeLimit})
+      .status();
+}
+
+absl::Status Frame::Resume() {
+  CKPT_ASSIGN_OR_RETURN(
+      const auto hold,
+      freezer::GroupHold::Take(*group_, {.purpose = v1::HOLD_PURPOSE_FREEZE,
+                                         .needs_journal = false}));
+  freezer::Freezer freezer(*group_, ProcFs::Real(), Clock::Real());
+  return freezer.Thaw({.deadline = Clock::Real().Now() + kFreezeLimit})
+      .status();
+}
+
+absl::Status Frame::Remove() {
+  return freezer::RemoveCgroup(group_->path(), kKillLimit);
+}
+
+}  // namespace ckpt::run

@@ -1,0 +1,51 @@
+// What outlives the runs of a job: STORE/.jobs/NAME, beside its images, so that
+// it goes where they go.
+//
+//   CKPT_ASSIGN_OR_RETURN(const JobDirectory directory,
+//                         JobDirectory::Make(store.directory(), "render"));
+//   directory.File("out")
+//   CKPT_ASSIGN_OR_RETURN(v1::JobLedger ledger, directory.ReadLedger());
+//
+// It holds the files that the job prints to, and the ledger.  The images of the
+// job are NAME.1, NAME.2 ... in the store.
+//
+// Thread-safe: holds nothing but a path.
+#ifndef CKPT_RUN_JOB_DIRECTORY_H_
+#define CKPT_RUN_JOB_DIRECTORY_H_
+
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "proto/run.pb.h"
+
+namespace ckpt::run {
+
+class JobDirectory {
+ public:
+  // Makes it where it does not exist.  `name` is one that ImageStore takes.
+  static absl::StatusOr<JobDirectory> Make(const std::string& store,
+                                           const std::string& name);
+
+  const std::string& path() const { return path_; }
+  std::string File(const std::string& name) const { return path_ + "/" + name; }
+
+  // An empty one for a job that never ran.  DataLoss: it cannot be read.
+  absl::StatusOr<v1::JobLedger> ReadLedger() const;
+  // In one step and durably: the old one is there, or the new one.
+  absl::Status WriteLedger(const v1::JobLedger& ledger) const;
+
+ private:
+  explicit JobDirectory(std::string path) : path_(std::move(path)) {}
+  std::string path_;
+};
+
+// Writes `data` to a file of that path in one step: readers see the old one or
+// the new one.  With `durable`, so do those after a crash of the machine.
+absl::Status ReplaceFile(const std::string& path, const std::string& data,
+                         bool durable);
+
+}  // namespace ckpt::run
+
+#endif  // CKPT_RUN_JOB_DIRECTORY_H_

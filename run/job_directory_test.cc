@@ -1,0 +1,54 @@
+#include "run/job_directory.h"
+
+#include <fstream>
+
+#include "gtest/gtest.h"
+#include "tests/support/test_dir.h"
+
+namespace ckpt::run {
+namespace {
+
+class JobDirectoryTest : public testing::Test {
+ protected:
+  JobDirectory Make() const {
+    auto made = JobDirectory::Make(dir_.File("store"), "render");
+    EXPECT_TRUE(made.ok()) << made.status();
+    return *made;
+  }
+
+  TestDir dir_;
+};
+
+TEST_F(JobDirectoryTest, LedgerOfANewJobIsEmpty) {
+  const auto ledger = Make().ReadLedger();
+  ASSERT_TRUE(ledger.ok()) << ledger.status();
+  EXPECT_EQ(ledger->finished_image(), 0);
+}
+
+TEST_F(JobDirectoryTest, LedgerIsReadBackByTheNextRun) {
+  v1::JobLedger ledger;
+  ledger.set_finished_image(7);
+  ledger.set_restarts(3);
+  ASSERT_TRUE(Make().WriteLedger(ledger).ok());
+
+  const auto read = Make().ReadLedger();
+
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->finished_image(), 7);
+  EXPECT_EQ(read->restarts(), 3);
+}
+
+TEST_F(JobDirectoryTest, DamagedLedgerIsNotTakenForAnEmptyOne) {
+  std::ofstream(Make().File("ledger.pb")) << "\xff\xff\xff";
+  EXPECT_TRUE(absl::IsDataLoss(Make().ReadLedger().status()));
+}
+
+TEST_F(JobDirectoryTest, LedgerOfANewerCkptIsRefused) {
+  v1::JobLedger ledger;
+  ledger.set_format_version(2);
+  std::ofstream(Make().File("ledger.pb")) << ledger.SerializeAsString();
+  EXPECT_TRUE(absl::IsFailedPrecondition(Make().ReadLedger().status()));
+}
+
+}  // namespace
+}  // namespace ckpt::run

@@ -1,0 +1,149 @@
+#include "run/job_starter.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
+#include "base/status.h"
+#include "restore/restore.h"
+#include "run/launcher.h"
+
+extern char** environ;
+
+namespace ckpt::run {
+namespace {
+
+off_t SizeOf(const std::string& path) {
+  struct stat info = {};
+  return ::stat(path.c_str(), &info) == 0 ? info.st_size : 0;
+}
+
+absl::Status Empty(const std::string& path) {
+  if (::truncate(path.c_str(), 0) == 0 || errno == ENOENT ||
+      errno == EINVAL) {  // a device
+    return absl::OkStatus();
+  }
+  return ErrnoToStatus(errno, "empty", path);
+}
+
+std::vector<std::string> Environment(const std::string& name) {
+  std::vector<std::string> env;
+  for (char** word = environ; *word != nullptr; ++word) {
+    if (!absl::StartsWith(*word, "CKPT_JOB=")) env.emplace_back(*word);
+  }
+  env.push_back(absl::StrCat("CKPT_JOB=", name));
+  return env;
+}
+
+std::string When(const v1::Manifest& manifest) {
+  return absl::FormatTime("%Y-%m-%d %H:%M:%S",
+                          absl::FromUnixNanos(manifest.created_unix_ns()),
+                          absl::LocalTimeZone());
+}
+
+}  // namespace
+
+std::string JobStarter::output() const {
+  return options_.output.empty() ? directory_.File("out") : options_.output;
+}
+
+std::string JobStarter::error_output() const {
+  return options_.error_output.empty() ? directory_.File("err")
+                                       : options_.error_output;
+}
+
+absl::Status JobStarter::CheckCommand(const std::string& program,
+                                      const JobImage& image) {
+  std::vector<std::string> words = {"ckpt-init", program};
+  words.insert(words.end(), options_.argv.begin(), options_.argv.end());
+  const std::string ours(
+      absl::StripTrailingAsciiWhitespace(absl::StrJoin(words, " ")));
+  if (ours == image.manifest.job().command()) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "image ", image.name, " of job ", options_.name,
+      " is of another command (", image.manifest.job().command(),
+      "): give this one another --name, or start it afresh (--fresh); nothing "
+      "was started"));
+}
+
+absl::Status JobStarter::Restore(const JobImage& image, StartedJob& job) {
+  job.output_from = SizeOf(output());
+  job.error_from = SizeOf(error_output());
+  v1::RestoreRequest request;
+  request.set_image(image.name);
+  request.set_cgroup(frame_.group().path());
+  request.set_hierarchy(frame_.group().hierarchy());
+  request.set_output_policy(options_.output_policy);
+  request.set_timeout_seconds(options_.timeout_seconds);
+  *request.mutable_criu() = options_.criu;
+  CKPT_ASSIGN_OR_RETURN(const v1::RestoreReport restored,
+                        restore::Restore(request, {.store = environment_.store,
+                                                   .criu = environment_.criu}));
+  job.root = restored.pid();
+  job.restored_from = image.name;
+  environment_.tell(absl::StrCat("restored job ", options_.name, " from image ",
+                                 image.name, " of ", When(image.manifest)));
+  for (const v1::CutFile& cut : restored.cut_files()) {
+    const auto size = static_cast<off_t>(cut.to_bytes());
+    if (cut.path() == output()) job.output_from = size;
+    if (cut.path() == error_output()) job.error_from = size;
+    environment_.tell(absl::StrCat("cut back ", cut.path(), " from ",
+                                   cut.from_bytes(), " to ", cut.to_bytes(),
+                                   " bytes: the job writes the rest again"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status JobStarter::StartAfresh(const std::string& program,
+                                     StartedJob& job) {
+  CKPT_RETURN_IF_ERROR(Empty(output()));
+  CKPT_RETURN_IF_ERROR(Empty(error_output()));
+  LaunchOptions launch;
+  launch.program = program;
+  launch.argv = options_.argv;
+  launch.env = Environment(options_.name);
+  launch.group = &frame_.group();
+  launch.output = output();
+  launch.error_output = error_output();
+  launch.directory = directory_.path();
+  CKPT_ASSIGN_OR_RETURN(job.root, Launch(launch));
+  environment_.tell(absl::StrCat("started job ", options_.name, " afresh"));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<StartedJob> JobStarter::Start(const v1::JobLedger& ledger) {
+  CKPT_ASSIGN_OR_RETURN(const std::string program,
+                        FindProgram(options_.argv.front()));
+  CKPT_ASSIGN_OR_RETURN(std::vector<JobImage> images,
+                        ListJobImages(*environment_.store, options_.name));
+  StartedJob job;
+  job.last_number = ledger.finished_image();
+  if (!images.empty()) {
+    job.last_number = std::max(job.last_number, images.back().number);
+  }
+  std::reverse(images.begin(), images.end());
+  for (const JobImage& image : images) {
+    if (options_.fresh || image.number <= ledger.finished_image()) break;
+    absl::Status status = image.status;
+    if (status.ok()) {
+      CKPT_RETURN_IF_ERROR(CheckCommand(program, image));
+      status = Restore(image, job);
+    }
+    if (status.ok()) return job;
+    if (!absl::IsDataLoss(status)) return status;
+    environment_.tell(absl::StrCat("image ", image.name, " is damaged (",
+                                   status.message(),
+                                   "); trying the one before it"));
+  }
+  CKPT_RETURN_IF_ERROR(StartAfresh(program, job));
+  return job;
+}
+
+}  // namespace ckpt::run

@@ -1,0 +1,67 @@
+// Makes a job run in its frame: from its newest whole image, or afresh.
+//
+//   JobStarter starter(options, environment, *frame, directory);
+//   CKPT_ASSIGN_OR_RETURN(const StartedJob job, starter.Start(ledger));
+//
+// A damaged image is reported, and the one before it is taken.  An image that
+// is whole and cannot be restored here is an error, not a reason to lose its
+// work by starting afresh.
+//
+// Not thread-safe.  Borrows all four for its lifetime.
+#ifndef CKPT_RUN_JOB_STARTER_H_
+#define CKPT_RUN_JOB_STARTER_H_
+
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "proto/run.pb.h"
+#include "run/frame.h"
+#include "run/job_directory.h"
+#include "run/job_images.h"
+#include "run/run_options.h"
+
+namespace ckpt::run {
+
+struct StartedJob {
+  pid_t root = 0;  // a child of the caller
+  std::string restored_from;
+  // Where this run's output begins in the files.
+  off_t output_from = 0;
+  off_t error_from = 0;
+  int32_t last_number = 0;  // of the newest image, or of the last that was
+};
+
+class JobStarter {
+ public:
+  JobStarter(const RunOptions& options, const RunEnvironment& environment,
+             Frame& frame, const JobDirectory& directory)
+      : options_(options),
+        environment_(environment),
+        frame_(frame),
+        directory_(directory) {}
+
+  // The files that the job prints to.
+  std::string output() const;
+  std::string error_output() const;
+
+  // Errors as Supervise(); nothing runs then.  The caller must be a subreaper.
+  absl::StatusOr<StartedJob> Start(const v1::JobLedger& ledger);
+
+ private:
+  absl::Status CheckCommand(const std::string& program, const JobImage& image);
+  absl::Status Restore(const JobImage& image, StartedJob& job);
+  absl::Status StartAfresh(const std::string& program, StartedJob& job);
+
+  const RunOptions& options_;
+  const RunEnvironment& environment_;
+  Frame& frame_;
+  const JobDirectory& directory_;
+};
+
+}  // namespace ckpt::run
+
+#endif  // CKPT_RUN_JOB_STARTER_H_

@@ -1,0 +1,299 @@
+// `ckpt run`: a batch system starts the same line again and again.
+
+#include <signal.h>
+#include <sys/stat.h>
+
+#include <fstream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "gtest/gtest.h"
+#include "tests/e2e/ckpt_runner.h"
+#include "tests/e2e/running_ckpt.h"
+#include "tests/support/job.h"
+#include "tests/support/test_cgroup.h"
+
+namespace ckpt {
+namespace {
+
+// Ends with `status` once the file `stop` is there; prints 1, 2, 3 ...
+std::string CountingScript(const std::string& stop, int status) {
+  return absl::StrCat("i=0; while ! test -e ", stop,
+                      "; do i=$((i+1)); echo $i; sleep 0.002; done; exit ",
+                      status);
+}
+
+class RunTest : public testing::TestWithParam<CgroupVersion> {
+ protected:
+  void SetUp() override {
+    BecomeReaper();
+    auto group = TestCgroup::Create(GetParam());
+    ASSERT_TRUE(group.ok()) << group.status();
+    group_ = *std::move(group);
+  }
+
+  std::vector<std::string> Words(const std::vector<std::string>& options,
+                                 const std::vector<std::string>& argv) const {
+    std::vector<std::string> words = {"run",        "--name",       name_,
+                                      "--cgroup",   group_->path(), "--store",
+                                      ckpt_.store()};
+    words.insert(words.end(), options.begin(), options.end());
+    words.emplace_back("--");
+    words.insert(words.end(), argv.begin(), argv.end());
+    return words;
+  }
+
+  CommandResult Run(const std::vector<std::string>& options,
+                    const std::vector<std::string>& argv) const {
+    return ckpt_.Run(Words(options, argv));
+  }
+
+  CommandResult RunScript(const std::vector<std::string>& options,
+                          const std::string& script) const {
+    return Run(options, {"sh", "-c", script});
+  }
+
+  std::unique_ptr<RunningCkpt> Start(const std::vector<std::string>& options,
+                                     const std::string& script) const {
+    return std::make_unique<RunningCkpt>(
+        ckpt_.CommandLine(Words(options, {"sh", "-c", script})), "");
+  }
+
+  std::string Output() const {
+    return ReadFile(absl::StrCat(ckpt_.store(), "/.jobs/", name_, "/out"))
+        .value_or("");
+  }
+
+  void WaitForOutput() const {
+    const size_t size = Output().size();
+    while (Output().size() < size + 10) {
+      Clock::Real().Sleep(absl::Milliseconds(1));
+    }
+  }
+
+  bool HasImage(int number) const {
+    struct stat info = {};
+    return ::stat(ImagePath(number).c_str(), &info) == 0;
+  }
+
+  std::string ImagePath(int number) const {
+    return absl::StrCat(ckpt_.store(), "/", name_, ".", number);
+  }
+
+  void WaitForImage(int number) const {
+    while (!HasImage(number)) Clock::Real().Sleep(absl::Milliseconds(1));
+  }
+
+  void LetItEnd() const { std::ofstream{stop_}; }
+
+  // All that the job printed, in all its runs, is "1\n2\n3\n...".
+  void ExpectCountsWithoutGap() const {
+    const std::string text = Output();
+    std::string expected;
+    for (int i = 1; expected.size() < text.size(); ++i) {
+      absl::StrAppend(&expected, i, "\n");
+    }
+    EXPECT_EQ(text, expected);
+  }
+
+  // Nothing is left in the frame, which is gone as well.
+  void ExpectNothingLeft() const {
+    EXPECT_TRUE(group_->Processes().empty());
+    EXPECT_FALSE(OpenDirectory(group_->path() + "/" + name_).ok());
+    EXPECT_FALSE(OpenDirectory("/run/ckpt/jobs/" + name_).ok());
+  }
+
+  CkptRunner ckpt_;
+  const std::string name_ =
+      ckpt_.dir().path().substr(ckpt_.dir().path().rfind('/') + 1);
+  const std::string stop_ = ckpt_.dir().File("stop");
+  const std::string counting_ = CountingScript(stop_, 0);
+  std::unique_ptr<TestCgroup> group_;
+};
+
+INSTANTIATE_TEST_SUITE_P(All, RunTest,
+                         testing::Values(CgroupVersion::kV1,
+                                         CgroupVersion::kV2),
+                         [](const auto& info) {
+                           return std::string(CgroupVersionName(info.param));
+                         });
+
+TEST_P(RunTest, OutputAndExitStatusAreTheCommands) {
+  const CommandResult result =
+      RunScript({}, "echo to out; echo to err >&2; exit 7");
+
+  EXPECT_EQ(result.exit_status, 7);
+  EXPECT_EQ(result.out, "to out\n");
+  EXPECT_TRUE(absl::StrContains(result.err, "to err\n")) << result.err;
+  EXPECT_TRUE(absl::StrContains(result.err, "afresh")) << result.err;
+  ExpectNothingLeft();
+}
+
+TEST_P(RunTest, DeathBySignalIsTheStatusThatAShellGivesIt) {
+  EXPECT_EQ(RunScript({}, "kill -KILL $$").exit_status, 128 + SIGKILL);
+  ExpectNothingLeft();
+}
+
+TEST_P(RunTest, OwnFailuresHaveAStatusOfTheirOwn) {
+  EXPECT_EQ(Run({}, {"no-such-program"}).exit_status, 125);
+  EXPECT_EQ(Run({"--freezer", "v3"}, {"true"}).exit_status, 125);
+}
+
+TEST_P(RunTest, OutputGoesToTheFilesThatAreNamed) {
+  const CommandResult result = RunScript(
+      {"--output", ckpt_.dir().File("o"), "--error", ckpt_.dir().File("e")},
+      "echo to out; echo to err >&2");
+
+  EXPECT_EQ(result.exit_status, 0) << result.err;
+  EXPECT_EQ(result.out, "");
+  EXPECT_EQ(ReadFile(ckpt_.dir().File("o")).value_or(""), "to out\n");
+  EXPECT_EQ(ReadFile(ckpt_.dir().File("e")).value_or(""), "to err\n");
+}
+
+TEST_P(RunTest, SignalsReachTheCommand) {
+  const auto run = Start({}, "trap 'exit 3' USR1; " + counting_);
+  WaitForOutput();
+
+  run->Signal(SIGUSR1);
+
+  EXPECT_EQ(run->Wait(), 3);
+  ExpectNothingLeft();
+}
+
+TEST_P(RunTest, SecondOfANameIsRefused) {
+  const auto run = Start({}, counting_);
+  WaitForOutput();
+
+  const CommandResult second = RunScript({}, counting_);
+
+  EXPECT_EQ(second.exit_status, 125);
+  EXPECT_TRUE(absl::StrContains(second.err, "runs")) << second.err;
+  LetItEnd();
+  EXPECT_EQ(run->Wait(), 0);
+}
+
+TEST_P(RunTest, GoesOnFromTheNewestImageAfterTheSupervisorWasKilled) {
+  {
+    const auto run = Start({"--every", "50ms"}, counting_);
+    WaitForImage(2);
+    WaitForOutput();
+    run->Signal(SIGKILL);
+    run->Wait();
+  }
+  const auto again = Start({"--every", "50ms"}, counting_);
+  WaitForOutput();
+  WaitForOutput();
+  LetItEnd();
+
+  EXPECT_EQ(again->Wait(), 0);
+  const std::string errors = again->ReadErrors();
+  EXPECT_TRUE(absl::StrContains(errors, "restored job")) << errors;
+  ExpectCountsWithoutGap();
+  ExpectNothingLeft();
+}
+
+TEST_P(RunTest, KilledSupervisorTakesItsJobAlong) {
+  const auto run = Start({}, counting_);
+  WaitForOutput();
+  ASSERT_FALSE(group_->Processes().empty());
+
+  run->Signal(SIGKILL);
+  run->Wait();
+
+  const absl::Time limit = Soon();
+  while (!group_->Processes().empty() && Clock::Real().Now() < limit) {
+    Clock::Real().Sleep(absl::Milliseconds(1));
+  }
+  EXPECT_TRUE(group_->Processes().empty());
+}
+
+TEST_P(RunTest, DamagedNewestImageIsReportedAndTheOneBeforeTaken) {
+  {
+    const auto run = Start({"--on-signal", "USR1"}, counting_);
+    for (const int number : {1, 2}) {
+      WaitForOutput();
+      run->Signal(SIGUSR1);
+      WaitForImage(number);
+    }
+    WaitForOutput();
+    run->Signal(SIGKILL);
+    run->Wait();
+  }
+  std::ofstream(ImagePath(2) + "/pstree.img", std::ios::app) << "x";
+  LetItEnd();
+
+  const CommandResult again = RunScript({}, counting_);
+
+  EXPECT_EQ(again.exit_status, 0) << again.err;
+  EXPECT_TRUE(absl::StrContains(again.err, name_ + ".2 is damaged"))
+      << again.err;
+  EXPECT_TRUE(absl::StrContains(again.err, "from image " + name_ + ".1"))
+      << again.err;
+  ExpectCountsWithoutGap();
+}
+
+TEST_P(RunTest, BeforeEndLeavesAnImageThatTheNextRunGoesOnFrom) {
+  const auto run = Start({"--before-end"}, counting_);
+  WaitForOutput();
+  run->Signal(SIGTERM);
+  EXPECT_EQ(run->Wait(), 85);
+  ASSERT_TRUE(HasImage(1));
+  ExpectNothingLeft();
+
+  const auto again =
+      Start({"--before-end", "--before-end-status", "99"}, counting_);
+  WaitForOutput();
+  again->Signal(SIGTERM);
+  EXPECT_EQ(again->Wait(), 99);
+
+  LetItEnd();
+  const CommandResult last = RunScript({}, counting_);
+  EXPECT_EQ(last.exit_status, 0) << last.err;
+  ExpectCountsWithoutGap();
+}
+
+TEST_P(RunTest, JobThatEndedWellStartsAfreshAndItsImagesAreGone) {
+  const auto run = Start({"--on-signal", "USR1"}, counting_);
+  WaitForOutput();
+  run->Signal(SIGUSR1);
+  WaitForImage(1);
+  LetItEnd();
+  ASSERT_EQ(run->Wait(), 0);
+  EXPECT_FALSE(HasImage(1));
+
+  const CommandResult again = RunScript({}, counting_);
+
+  EXPECT_EQ(again.exit_status, 0);
+  EXPECT_TRUE(absl::StrContains(again.err, "afresh")) << again.err;
+}
+
+TEST_P(RunTest, OnlyTheNewestImagesAreKept) {
+  const auto run = Start({"--every", "20ms", "--keep", "1"}, counting_);
+  WaitForImage(3);
+  LetItEnd();
+  run->Wait();
+  EXPECT_FALSE(HasImage(1));
+}
+
+TEST_P(RunTest, ImageOfAnotherCommandIsNotTaken) {
+  const auto run = Start({"--before-end"}, counting_);
+  WaitForOutput();
+  run->Signal(SIGTERM);
+  ASSERT_EQ(run->Wait(), 85);
+
+  const CommandResult other = Run({}, {"echo", "other"});
+  EXPECT_EQ(other.exit_status, 125);
+  EXPECT_TRUE(absl::StrContains(other.err, "another command")) << other.err;
+
+  const CommandResult fresh = Run({"--fresh"}, {"echo", "other"});
+  EXPECT_EQ(fresh.exit_status, 0) << fresh.err;
+  EXPECT_EQ(fresh.out, "other\n");
+}
+
+}  // namespace
+}  // namespace ckpt
