@@ -36,8 +36,12 @@ class OutputPolicyTest : public testing::TestWithParam<CgroupVersion> {
     const auto job = Job::Start(options);
     ASSERT_TRUE(job.ok()) << job.status();
     WaitForMore();
-    const CommandResult dump = ckpt_.Run({"dump", "--cgroup", group_->path(),
-                                          "--image", "a", "--leave-running"});
+    // The shell may just be starting its sleep.
+    CommandResult dump;
+    do {
+      dump = ckpt_.Run({"dump", "--cgroup", group_->path(), "--image", "a",
+                        "--leave-running"});
+    } while (absl::StrContains(dump.err, "vfork"));
     ASSERT_EQ(dump.exit_status, 0) << dump.err;
     WaitForMore();
     const auto tree = job->Tree();
