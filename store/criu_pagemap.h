@@ -25,6 +25,17 @@ struct PageMap {
 // DataLoss: the file is missing or damaged.  Thread-safe.
 absl::StatusOr<PageMap> ReadPageMap(int dir_fd, const std::string& name);
 
+// Where a page is: the `index`th of a file of pages.
+struct PagePlace {
+  uint32_t pages_id = 0;
+  uint64_t index = 0;
+};
+
+// The page at `address`, a multiple of kPageBytes.  DataLoss: it is not in the
+// file of pages; or as ReadPageMap().  Thread-safe.
+absl::StatusOr<PagePlace> FindPage(int dir_fd, const std::string& name,
+                                   uint64_t address);
+
 // Name of the file that holds the pages.
 std::string PagesFileName(uint32_t pages_id);
 

@@ -34,6 +34,28 @@ class PageMapTest : public testing::Test {
   const TempDirectory dir_;
 };
 
+TEST_F(PageMapTest, PageIsFoundAfterThoseThatAreInTheFile) {
+  criu_images::PagemapHead head;
+  head.set_pages_id(5);
+  criu_images::PagemapEntry first = Entry(kPresent);
+  first.set_vaddr(0x10000);
+  criu_images::PagemapEntry absent = Entry(kParent);
+  absent.set_vaddr(0x20000);
+  criu_images::PagemapEntry second = Entry(kPresent | kLazy);
+  second.set_vaddr(0x30000);
+  WriteCriuFile(dir_.fd(), "pagemap-7.img", CriuMagic::kPagemap,
+                {&head, &first, &absent, &second});
+
+  const auto place = FindPage(dir_.fd(), "pagemap-7.img", 0x32000);
+  ASSERT_TRUE(place.ok()) << place.status();
+  EXPECT_EQ(place->pages_id, 5U);
+  EXPECT_EQ(place->index, 5U);
+  for (const uint64_t address : {0x20000, 0x33000, 0xf000}) {
+    EXPECT_EQ(FindPage(dir_.fd(), "pagemap-7.img", address).status().code(),
+              absl::StatusCode::kDataLoss);
+  }
+}
+
 TEST_F(PageMapTest, PresentPagesAreCounted) {
   const auto map = Read(Entry(kPresent));
   ASSERT_TRUE(map.ok()) << map.status();
