@@ -12,6 +12,7 @@
 #include "base/proc.h"
 #include "base/status.h"
 #include "base/unique_fd.h"
+#include "checkpoint/asker_group.h"
 #include "checkpoint/held_group.h"
 #include "checkpoint/job.h"
 #include "checkpoint/manifest.h"
@@ -88,6 +89,7 @@ class DumpOperation : public criu::Notifications {
   std::unique_ptr<PendingImage> pending_;
   std::unique_ptr<criu::WorkDir> work_dir_;
   std::unique_ptr<criu::Session> criu_;
+  std::unique_ptr<JoinedProcess> asker_;  // if it stands outside the group
   std::unique_ptr<LastWill> guardian_;
   v1::Manifest manifest_;
   bool committed_ = false;
@@ -100,10 +102,15 @@ class DumpOperation : public criu::Notifications {
 absl::Status DumpOperation::Prepare() {
   CKPT_ASSIGN_OR_RETURN(job_, FindJob(request_, proc_));
   if (job_.group != nullptr) {
-    CKPT_ASSIGN_OR_RETURN(
-        held_, HeldGroup::Take(*job_.group,
-                               {.root = job_.root, .subtree = job_.subtree},
-                               proc_, clock_));
+    CKPT_ASSIGN_OR_RETURN(held_, HeldGroup::Take(*job_.group,
+                                                 {.root = job_.root,
+                                                  .except = request_.self_pid(),
+                                                  .subtree = job_.subtree},
+                                                 proc_, clock_));
+    if (request_.self_pid() != 0) {
+      CKPT_ASSIGN_OR_RETURN(
+          asker_, JoinedProcess::Find(*job_.group, request_.self_pid()));
+    }
   } else {
     report_.add_warnings(
         "--no-freezer: tasks were stopped one by one by ptrace; that none "
@@ -141,6 +148,7 @@ absl::Status DumpOperation::ArmGuardian() {
     guardian_->AddWaitExit(criu_->pidfd(), kGuardianPatience);
     // CRIU leaves the group as it found it, which is frozen.
     guardian_->AddWrite(request_file.get(), freezer.RequestWord(frozen));
+    if (asker_ != nullptr) asker_->Protect(*guardian_);
     held_->hold().Protect(*guardian_);
   } else {
     guardian_->AddWaitExit(criu_->pidfd(), kGuardianPatience);
@@ -161,6 +169,11 @@ absl::Status DumpOperation::FreezeAndVerify() {
         clock_.Now() - absl::Seconds(held_->scope()->report().seconds());
     CKPT_RETURN_IF_ERROR(FaultPoint("dump.frozen"));
     CKPT_RETURN_IF_ERROR(held_->Verify());
+    if (asker_ != nullptr) {
+      CKPT_RETURN_IF_ERROR(asker_->Join());
+      CKPT_RETURN_IF_ERROR(held_->VerifyWithJoined(
+          {.deadline = limit, .cancel = environment_.cancel}));
+    }
     CKPT_RETURN_IF_ERROR(
         RecordGroups(held_->census(), proc_, *manifest_.mutable_job()));
     if (!held_->why_unwatched().empty()) {
@@ -216,6 +229,9 @@ absl::Status DumpOperation::PostDump() {
         timers,
         " periodic timerfd(s) with unread expirations, which CRIU "
         "would have restored as disarmed, were repaired in the image"));
+  }
+  if (environment_.image_written != nullptr) {
+    CKPT_RETURN_IF_ERROR(environment_.image_written(pending_->dir_fd()));
   }
   // A job that ends here must have its image on the disk first.  One that goes
   // on need not wait for the disk.
@@ -279,6 +295,7 @@ absl::Status DumpOperation::Finish() {
       freezer::FrozenScope& scope = *held_->scope();
       CKPT_RETURN_IF_ERROR(request_.leave_frozen() ? scope.LeaveFrozen()
                                                    : scope.Leave());
+      if (asker_ != nullptr) CKPT_RETURN_IF_ERROR(asker_->Return());
     }
     report_.mutable_times()->set_frozen_seconds(
         absl::ToDoubleSeconds(clock_.Now() - frozen_at_));
@@ -319,6 +336,10 @@ absl::Status DumpOperation::GiveBack(absl::Status why) {
   absl::Status back;
   if (held_ != nullptr && held_->scope() != nullptr) {
     back = held_->scope()->Leave();
+  }
+  if (asker_ != nullptr) {
+    back =
+        AppendError(std::move(back), "moving back who asked", asker_->Return());
   }
   if (guardian_ != nullptr) {
     back = AppendError(std::move(back), "guardian", guardian_->Disarm());

@@ -14,8 +14,10 @@
 #ifndef CKPT_CHECKPOINT_DUMP_H_
 #define CKPT_CHECKPOINT_DUMP_H_
 
+#include <functional>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/cancellation.h"
 #include "proto/checkpoint.pb.h"
@@ -31,6 +33,9 @@ struct DumpEnvironment {
   const ImageStore* store = nullptr;     // borrowed for the call
   std::string criu;                      // path of the binary
   const Cancellation* cancel = nullptr;  // borrowed for the call; may be null
+  // If set: called when CRIU has written its files, which may still be changed,
+  // and holds all tasks.  An error gives the job back.
+  std::function<absl::Status(int image_dir_fd)> image_written = nullptr;
 };
 
 // Errors:

@@ -146,6 +146,13 @@ absl::Status HeldGroup::Verify() {
       "retry"));
 }
 
+absl::Status HeldGroup::VerifyWithJoined(
+    const freezer::FreezeOptions& options) {
+  CKPT_RETURN_IF_ERROR(freezer_.Freeze(options).status());
+  tree_.except = 0;
+  return Verify();
+}
+
 absl::Status HeldGroup::CheckTracers() {
   for (const TaskId& task : census_.tree) {
     const auto tracer = proc_.StatusField(task.tid, "TracerPid");

@@ -68,6 +68,11 @@ class HeldGroup {
   // ancestor that freezes, too; Aborted names who meddled.
   absl::Status Verify();
 
+  // The exception has joined the frozen group since: verifies that it is frozen
+  // too, and that the tree is whole in the group now.  Errors as Freeze() and
+  // Verify().
+  absl::Status VerifyWithJoined(const freezer::FreezeOptions& options);
+
   // Readable when somebody wrote to the group's files; -1 when unwatched.
   int watch_fd() const { return watch_ == nullptr ? -1 : watch_->fd(); }
   // Aborted names a writer that is neither we nor CRIU.  When CRIU works on the
@@ -106,7 +111,7 @@ class HeldGroup {
   absl::Status CheckTracers();
   absl::Status CheckImage(const ImageContents& image);
 
-  const freezer::TreeOptions tree_;
+  freezer::TreeOptions tree_;
   ProcFs& proc_;
   const std::unique_ptr<freezer::GroupHold> hold_;
   freezer::Freezer freezer_;

@@ -95,7 +95,7 @@ absl::StatusOr<Job> FindJob(const v1::DumpRequest& request, ProcFs& proc) {
   if (job.root == 0) {
     CKPT_ASSIGN_OR_RETURN(job.root,
                           freezer::FindTreeRoot(*job.group, proc, job.subtree));
-  } else {
+  } else if (job.root != request.self_pid()) {
     CKPT_RETURN_IF_ERROR(
         CheckIsMember(*job.group, job.subtree, proc, job.root));
   }

@@ -73,6 +73,7 @@ Command RecoverCommand();
 Command RemoveCommand();
 Command RestoreCommand();
 Command RunCommand();
+Command SelfDumpCommand();
 Command ShowCommand();
 Command StatusCommand();
 Command ThawCommand();

@@ -4,10 +4,12 @@ namespace ckpt::cli {
 
 const std::vector<Command>& AllCommands() {
   static const auto& commands = *new std::vector<Command>{
-      DumpCommand(), RestoreCommand(), RunCommand(),    ListCommand(),
-      ShowCommand(), VerifyCommand(),  RemoveCommand(), FreezeCommand(),
-      ThawCommand(), StatusCommand(),  WatchCommand(),  VerifyFreezeCommand(),
-      KillCommand(), RecoverCommand(), CheckCommand(),  VersionCommand()};
+      DumpCommand(),    RestoreCommand(), RunCommand(),
+      ListCommand(),    ShowCommand(),    VerifyCommand(),
+      RemoveCommand(),  FreezeCommand(),  ThawCommand(),
+      StatusCommand(),  WatchCommand(),   VerifyFreezeCommand(),
+      KillCommand(),    RecoverCommand(), CheckCommand(),
+      VersionCommand(), SelfDumpCommand()};
   return commands;
 }
 
