@@ -24,6 +24,7 @@ declare -rA may_use=(
   [restore]="$foundation $mechanisms"
   [run]="$foundation $mechanisms $operations"
   [cli]="$foundation $mechanisms $operations run"
+  [libckpt]='proto'
 )
 # Repositories that not everybody may use.
 readonly reserved='@criu_rpc'

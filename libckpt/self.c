@@ -1,0 +1,326 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "libckpt/callbacks.h"
+#include "libckpt/ckpt.h"
+#include "libckpt/error.h"
+#include "libckpt/helper.h"
+#include "proto/mailbox.h"
+
+enum {
+  kDefaultTimeoutMs = 120 * 1000,
+  /* ckpt ends by itself at the timeout, and is waited for this much longer. */
+  kGraceMs = 30 * 1000,
+  kPollNs = 1000 * 1000,
+  kRoundsPerLook = 20, /* at whether ckpt is still there */
+  kMostArguments = 64,
+};
+
+_Static_assert(sizeof(struct ckpt_mailbox) == CKPT_MAILBOX_BYTES,
+               "both sides agree on the size");
+
+/* In memory of our own, not of a file: so it is always in an image. */
+static struct ckpt_mailbox mailbox __attribute__((aligned(CKPT_MAILBOX_BYTES)));
+
+/* The process of which a thread is in ckpt_self(); 0: none.  A child that was
+ * forked meanwhile has a copy with its parent's number. */
+static atomic_int busy;
+static atomic_ulong restarts;
+
+static int Enter(void) {
+  const int self = (int)getpid();
+  int holder = 0;
+  while (!atomic_compare_exchange_strong(&busy, &holder, self)) {
+    if (holder == self) return 0;
+  }
+  return 1;
+}
+
+static void Leave(void) { atomic_store(&busy, 0); }
+
+/* Whether `path` is a program. */
+static int IsProgram(const char *path) {
+  struct stat info;
+  return stat(path, &info) == 0 && S_ISREG(info.st_mode) &&
+         access(path, X_OK) == 0;
+}
+
+static int FindInPath(char *path, size_t size) {
+  const char *directories = getenv("PATH");
+  if (directories == NULL) directories = "/usr/local/bin:/usr/bin:/bin";
+  while (*directories != '\0') {
+    const size_t length = strcspn(directories, ":");
+    if (length > 0) {
+      snprintf(path, size, "%.*s/ckpt", (int)length, directories);
+      if (IsProgram(path)) return 1;
+    }
+    directories += length;
+    if (*directories == ':') ++directories;
+  }
+  return 0;
+}
+
+static long FindProgram(const struct ckpt_options *options, char *path,
+                        size_t size) {
+  const char *name = options->program;
+  if (name == NULL) name = getenv("CKPT_BINARY");
+  if (name == NULL || name[0] == '\0') {
+    if (FindInPath(path, size)) return 0;
+    return ckpt_fail(ENOENT,
+                     "there is no program ckpt in PATH; install it, or name it "
+                     "by options.program or $CKPT_BINARY; nothing was touched");
+  }
+  if ((size_t)snprintf(path, size, "%s", name) < size && IsProgram(path)) {
+    return 0;
+  }
+  return ckpt_fail(ENOENT, "%s is no program; nothing was touched", name);
+}
+
+/* The helper's command line. */
+struct command {
+  char pid[16];
+  char mailbox[32];
+  char request[32];
+  char timeout[24];
+  char keep[16];
+  char image[64];
+  char *argv[32 + kMostArguments];
+  int count;
+};
+
+static void Add(struct command *command, const char *word) {
+  command->argv[command->count++] = (char *)word;
+}
+
+static void AddPair(struct command *command, const char *flag,
+                    const char *value) {
+  Add(command, flag);
+  Add(command, value);
+}
+
+/* COMMAND-PID, of what a name may hold. */
+static void DefaultImage(char *name, size_t size) {
+  snprintf(name, size, "%s-%d", program_invocation_short_name, (int)getpid());
+  for (char *c = name; *c != '\0'; ++c) {
+    const int good = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
+                     (*c >= '0' && *c <= '9') || strchr("_-", *c) != NULL;
+    if (!good) *c = '_';
+  }
+}
+
+static unsigned TimeoutMs(const struct ckpt_options *options) {
+  return options->timeout_ms == 0 ? kDefaultTimeoutMs : options->timeout_ms;
+}
+
+static long MakeCommand(struct command *command, unsigned flags,
+                        const struct ckpt_options *options) {
+  memset(command, 0, sizeof *command);
+  const unsigned timeout_ms = TimeoutMs(options);
+  snprintf(command->pid, sizeof command->pid, "%d", (int)getpid());
+  snprintf(command->mailbox, sizeof command->mailbox, "%p", (void *)&mailbox);
+  snprintf(command->request, sizeof command->request, "%llu",
+           (unsigned long long)mailbox.request);
+  snprintf(command->timeout, sizeof command->timeout, "%ums", timeout_ms);
+  snprintf(command->keep, sizeof command->keep, "%u", options->keep);
+  DefaultImage(command->image, sizeof command->image);
+  Add(command, "ckpt");
+  Add(command, "self-dump");
+  AddPair(command, "--pid", command->pid);
+  AddPair(command, "--mailbox", command->mailbox);
+  AddPair(command, "--request", command->request);
+  AddPair(command, "--timeout", command->timeout);
+  AddPair(command, "--image",
+          options->image != NULL ? options->image : command->image);
+  if (options->store != NULL) AddPair(command, "--store", options->store);
+  if (options->keep > 0) AddPair(command, "--keep", command->keep);
+  if (flags & CKPT_TREE) Add(command, "--tree");
+  if (flags & CKPT_CGROUP) Add(command, "--group");
+  if (options->cgroup != NULL) AddPair(command, "--cgroup", options->cgroup);
+  if (flags & CKPT_EXIT) Add(command, "--exit");
+  for (int i = 0; options->arguments != NULL && options->arguments[i] != NULL;
+       ++i) {
+    if (i == kMostArguments) {
+      return ckpt_fail(EINVAL, "more than %d arguments; nothing was touched",
+                       (int)kMostArguments);
+    }
+    Add(command, options->arguments[i]);
+  }
+  return 0;
+}
+
+/* Callers built with an older ckpt.h have a smaller structure: what it lacks is
+ * zero.  One that is larger, and says something there, is too new for us. */
+static long CopyOptions(struct ckpt_options *options,
+                        const struct ckpt_options *given) {
+  memset(options, 0, sizeof *options);
+  if (given == NULL) return 0;
+  const size_t least = offsetof(struct ckpt_options, image);
+  if (given->size < least) {
+    return ckpt_fail(EINVAL,
+                     "options.size is %zu; use CKPT_OPTIONS_INIT; nothing was "
+                     "touched",
+                     given->size);
+  }
+  for (size_t i = sizeof *options; i < given->size; ++i) {
+    if (((const char *)given)[i] == 0) continue;
+    return ckpt_fail(EINVAL,
+                     "the program uses options that this libckpt does not "
+                     "know: install a newer one; nothing was touched");
+  }
+  memcpy(options, given,
+         given->size < sizeof *options ? given->size : sizeof *options);
+  return 0;
+}
+
+static long Check(unsigned flags, const struct ckpt_options *options) {
+  if (ckpt_callbacks_overdue() > 0) {
+    return ckpt_fail(EBUSY,
+                     "a callback of an earlier checkpoint has not returned "
+                     "yet; nothing was touched");
+  }
+  if ((flags & ~(CKPT_TREE | CKPT_CGROUP | CKPT_EXIT)) != 0) {
+    return ckpt_fail(EINVAL, "flags 0x%x are not known; nothing was touched",
+                     flags);
+  }
+  if ((flags & CKPT_TREE) && (flags & CKPT_CGROUP)) {
+    return ckpt_fail(EINVAL,
+                     "CKPT_TREE and CKPT_CGROUP exclude each other; nothing "
+                     "was touched");
+  }
+  if (options->cgroup != NULL && !(flags & CKPT_CGROUP)) {
+    return ckpt_fail(EINVAL,
+                     "options.cgroup goes with CKPT_CGROUP; nothing was "
+                     "touched");
+  }
+  if (geteuid() != 0) {
+    return ckpt_fail(EPERM,
+                     "a checkpoint needs root, and this is user %u; nothing "
+                     "was touched",
+                     (unsigned)geteuid());
+  }
+  if (getpid() == 1) {
+    return ckpt_fail(ENOTSUP,
+                     "process 1 of a PID namespace cannot checkpoint itself: "
+                     "whatever it starts stays in its tree; let something else "
+                     "be process 1 (docker run --init, sh -c '...; exit'); "
+                     "nothing was touched");
+  }
+  return 0;
+}
+
+static uint64_t NowMs(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static uint32_t State(void) {
+  return __atomic_load_n(&mailbox.state, __ATOMIC_ACQUIRE);
+}
+
+/* Until the mailbox is written, or its writer is gone.  The last look comes
+ * after the one that found it gone, as it writes before it ends. */
+static uint32_t AwaitAnswer(const struct ckpt_helper *helper,
+                            unsigned timeout_ms) {
+  const struct timespec pause = {0, kPollNs};
+  const uint64_t end = NowMs() + timeout_ms + kGraceMs;
+  for (unsigned round = 1; State() == CKPT_MAILBOX_READY; ++round) {
+    if (round % kRoundsPerLook == 0) {
+      if (!ckpt_helper_is_alive(helper)) break;
+      if (NowMs() > end) {
+        ckpt_helper_kill(helper);
+        break;
+      }
+    }
+    /* Who is stopped and let go in here looks again at once. */
+    syscall(SYS_futex, &mailbox.state, FUTEX_WAIT_PRIVATE, CKPT_MAILBOX_READY,
+            &pause, NULL, 0);
+  }
+  return State();
+}
+
+static long TakeAnswer(uint32_t state) {
+  if (state == CKPT_MAILBOX_READY) {
+    return ckpt_fail(EIO,
+                     "ckpt ended without an answer, as when it is killed; the "
+                     "job runs on, and there may be an image");
+  }
+  if (state == CKPT_MAILBOX_FAILED) {
+    return ckpt_fail(mailbox.error, "%s", mailbox.text);
+  }
+  ckpt_remember_image(mailbox.text);
+  if (state == CKPT_MAILBOX_DONE) return (long)mailbox.number;
+  atomic_fetch_add(&restarts, 1);
+  return 0;
+}
+
+static void PrepareMailbox(void) {
+  const uint64_t last = mailbox.request;
+  memset(&mailbox, 0, sizeof mailbox);
+  mailbox.magic = CKPT_MAILBOX_MAGIC;
+  mailbox.request = last + 1;
+}
+
+static long Checkpoint(unsigned flags, const struct ckpt_options *options,
+                       const char *program) {
+  struct command command;
+  struct ckpt_helper helper;
+  PrepareMailbox();
+  if (MakeCommand(&command, flags, options) != 0) return -1;
+  const int error = ckpt_helper_start(&helper, program, command.argv);
+  if (error != 0) {
+    return ckpt_fail(error, "%s cannot be started: %s; nothing was touched",
+                     program, strerror(error));
+  }
+  __atomic_store_n(&mailbox.state, CKPT_MAILBOX_READY, __ATOMIC_RELEASE);
+  return TakeAnswer(AwaitAnswer(&helper, TimeoutMs(options)));
+}
+
+static long CheckpointWithCallbacks(unsigned flags,
+                                    const struct ckpt_options *given) {
+  struct ckpt_options options;
+  char program[4096];
+  struct ckpt_callback_set callbacks;
+  if (CopyOptions(&options, given) != 0) return -1;
+  if (Check(flags, &options) != 0) return -1;
+  if (FindProgram(&options, program, sizeof program) != 0) return -1;
+  ckpt_callbacks_snapshot(&callbacks);
+  long result = ckpt_callbacks_before(&callbacks);
+  if (result == 0) result = Checkpoint(flags, &options, program);
+  const int error = errno;
+  if (result == 0) {
+    ckpt_callbacks_restart(&callbacks);
+  } else {
+    ckpt_callbacks_after(&callbacks, result);
+  }
+  errno = error;
+  return result;
+}
+
+long ckpt_self(unsigned flags, const struct ckpt_options *options) {
+  ckpt_forget_error();
+  if (!Enter()) {
+    return ckpt_fail(EBUSY,
+                     "this process is being checkpointed already; nothing was "
+                     "touched");
+  }
+  int cancel_state;
+  pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+  const long result = CheckpointWithCallbacks(flags, options);
+  pthread_setcancelstate(cancel_state, NULL);
+  Leave();
+  return result;
+}
+
+unsigned long ckpt_restarts(void) { return atomic_load(&restarts); }

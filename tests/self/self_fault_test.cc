@@ -1,0 +1,92 @@
+// The helper of a self-checkpoint, or a step of it, fails at every named point:
+// the call returns -1 in the process that asked, with nothing left in it; the
+// job runs on; and the next call works.
+
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "gtest/gtest.h"
+#include "tests/self/self_job_runner.h"
+#include "tests/support/test_cgroup.h"
+
+namespace ckpt {
+namespace {
+
+enum class Scope { kProcess, kTree };
+using Case = std::tuple<std::string, std::string, Scope, CgroupVersion>;
+
+class SelfFaultTest : public testing::TestWithParam<Case> {
+ protected:
+  const std::string& point() const { return std::get<0>(GetParam()); }
+  const std::string& action() const { return std::get<1>(GetParam()); }
+  bool is_tree() const { return std::get<2>(GetParam()) == Scope::kTree; }
+
+  void Start() {
+    std::vector<std::string> words = {"--times", "2"};
+    if (is_tree()) {
+      words.insert(words.end(), {"--tree", "--children", "3"});
+    }
+    ASSERT_NO_FATAL_FAILURE(job_.Start(
+        words, {absl::StrCat("CKPT_FAULT=", point(), "=", action())}));
+  }
+
+  SelfJob job_{std::get<3>(GetParam())};
+};
+
+TEST_P(SelfFaultTest, CallFailsAndTheNextWorks) {
+  ASSERT_NO_FATAL_FAILURE(Start());
+
+  const std::string first = job_.AwaitLine("call 1");
+  // The image is whole when that one fails: ABORTED.
+  const std::string error = action() == "kill"            ? "EIO"
+                            : point() == "dump.committed" ? "EAGAIN"
+                                                          : "ENOSPC";
+  EXPECT_TRUE(absl::StartsWith(first, absl::StrCat("call 1 -1 ", error, " ")))
+      << first;
+  EXPECT_EQ(job_.AwaitLine("trace"), "trace same");
+  EXPECT_EQ(job_.AwaitLine("beat"), "beat");
+
+  // The guardian of the first may still hold the group: the second is retried.
+  const std::string second = job_.AwaitLine("call 2");
+  EXPECT_TRUE(absl::StartsWith(second, "call 2 ") &&
+              absl::StrContains(second, " 0 restarts 0 image "))
+      << second;
+  EXPECT_EQ(job_.AwaitLine("trace"), "trace same");
+  EXPECT_EQ(job_.AwaitLine("beat"), "beat");
+}
+
+std::string CaseName(const testing::TestParamInfo<Case>& info) {
+  const auto& [point, action, scope, version] = info.param;
+  return absl::StrCat(absl::StrReplaceAll(point, {{".", "_"}}), "_", action,
+                      "_", scope == Scope::kTree ? "tree_" : "process_",
+                      CgroupVersionName(version));
+}
+
+// A process alone has no group: one version is enough.
+INSTANTIATE_TEST_SUITE_P(
+    Process, SelfFaultTest,
+    testing::Combine(
+        testing::Values("self.outside", "dump.before_freeze", "dump.verified",
+                        "dump.post_dump", "store.before_manifest",
+                        "store.before_rename", "store.after_rename",
+                        "dump.committed", "self.dumped"),
+        testing::Values("kill", "enospc"), testing::Values(Scope::kProcess),
+        testing::Values(CgroupVersion::kV2)),
+    CaseName);
+
+INSTANTIATE_TEST_SUITE_P(
+    Tree, SelfFaultTest,
+    testing::Combine(testing::Values("self.outside", "dump.before_freeze",
+                                     "dump.frozen", "dump.verified",
+                                     "dump.post_dump", "dump.committed"),
+                     testing::Values("kill", "enospc"),
+                     testing::Values(Scope::kTree),
+                     testing::Values(CgroupVersion::kV1, CgroupVersion::kV2)),
+    CaseName);
+
+}  // namespace
+}  // namespace ckpt

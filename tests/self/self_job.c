@@ -1,0 +1,293 @@
+/* A job that checkpoints itself, and writes down what it saw.
+ *
+ * Usage: self_job STATUS STORE CKPT [OPTION...]
+ *
+ *   --times N             ask for N checkpoints (1), then wait to be killed
+ *   --wait-for FILE       ask for the Nth when FILE.N is there
+ *   --tree, --group, --exit, --keep N, --cgroup X, --argument A (repeatable)
+ *   --children N          processes that count in shared memory
+ *   --threads N           threads that count
+ *   --from-thread         ask from a thread that is not the first
+ *   --subreaper           adopt orphans
+ *   --ignore-sigchld      SIGCHLD is ignored
+ *   --drop-root           ask as another user
+ *   --as-init             ask from process 1 of a new PID namespace
+ *   --callbacks KIND      each within 300 ms: ok, before-fails, before-hangs,
+ *                         after-fails, restart-fails
+ *
+ * Appends lines to STATUS, which it does not keep open:
+ *   ready
+ *   callback before | callback after RESULT | callback restart
+ *   call I RESULT ERRNO restarts N image PATH: MESSAGE
+ *   trace same | trace differs, was: ... is: ...
+ *   beat                  all children and threads have counted on
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "libckpt/ckpt.h"
+#include "tests/self/trace.h"
+
+enum { kMost = 128, kLimitMs = 300, kNobody = 65534 };
+
+static const char *status_path;
+static const char *wait_for;
+static const char *callback_kind = "";
+static int times = 1;
+static int children, threads, from_thread, subreaper, ignore_sigchld;
+static int drop_root, as_init;
+static unsigned flags;
+static struct ckpt_options options = CKPT_OPTIONS_INIT;
+static const char *arguments[kMost + 1];
+static int argument_count;
+static atomic_ulong *counters; /* shared with the children */
+static atomic_int released;    /* of the callback that hangs */
+
+static void Nap(void) { usleep(1000); }
+
+static void Say(const char *format, ...) {
+  static char line[160 * 1024];
+  va_list words;
+  va_start(words, format);
+  int length = vsnprintf(line, sizeof line, format, words);
+  va_end(words);
+  for (int i = 0; i < length; ++i) {
+    if (line[i] == '\n') line[i] = '|';
+  }
+  line[length] = '\n';
+  const int fd = open(status_path, O_WRONLY | O_APPEND | O_CREAT, 0666);
+  if (fd < 0 || write(fd, line, (size_t)length + 1) < 0) _exit(3);
+  close(fd);
+}
+
+/* --- What runs beside --- */
+
+static void CountForEver(atomic_ulong *counter) {
+  for (;;) {
+    atomic_fetch_add(counter, 1);
+    Nap();
+  }
+}
+
+static void *CountInThread(void *counter) {
+  CountForEver(counter);
+  return NULL;
+}
+
+static void StartOthers(void) {
+  counters = mmap(NULL, 2 * kMost * sizeof *counters, PROT_READ | PROT_WRITE,
+                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (counters == MAP_FAILED) abort();
+  for (int i = 0; i < children; ++i) {
+    const pid_t pid = fork();
+    if (pid < 0) abort();
+    if (pid == 0) CountForEver(&counters[i]);
+  }
+  for (int i = 0; i < threads; ++i) {
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, CountInThread, &counters[kMost + i])) {
+      abort();
+    }
+  }
+}
+
+/* Returns when all have counted on. */
+static void AwaitOthers(void) {
+  unsigned long before[2 * kMost];
+  for (int i = 0; i < 2 * kMost; ++i) before[i] = atomic_load(&counters[i]);
+  for (int i = 0; i < 2 * kMost; ++i) {
+    const int counts = i < children || (i >= kMost && i < kMost + threads);
+    while (counts && atomic_load(&counters[i]) == before[i]) Nap();
+  }
+  Say("beat");
+}
+
+/* --- Callbacks --- */
+
+static int Before(void *data) {
+  Say("callback before");
+  while (strcmp(data, "before-hangs") == 0 && !atomic_load(&released)) Nap();
+  return strcmp(data, "before-fails") == 0;
+}
+
+static int After(void *data, long result) {
+  Say("callback after %ld", result);
+  return strcmp(data, "after-fails") == 0;
+}
+
+static int Restart(void *data) {
+  Say("callback restart");
+  return strcmp(data, "restart-fails") == 0;
+}
+
+static void RegisterCallbacks(void) {
+  struct ckpt_callbacks callbacks = CKPT_CALLBACKS_INIT;
+  callbacks.data = (void *)callback_kind;
+  callbacks.before = Before;
+  callbacks.after = After;
+  callbacks.restart = Restart;
+  callbacks.before_limit_ms = kLimitMs;
+  callbacks.after_limit_ms = kLimitMs;
+  callbacks.restart_limit_ms = kLimitMs;
+  if (ckpt_register(&callbacks) <= 0) abort();
+}
+
+/* --- The calls --- */
+
+/* Threads that have ended are listed for a moment longer. */
+static void CompareTraces(const struct trace *before) {
+  static struct trace after;
+  for (int i = 0; i < 2000; ++i) {
+    trace_take(&after);
+    if (strcmp(before->text, after.text) == 0) {
+      Say("trace same");
+      return;
+    }
+    Nap();
+  }
+  Say("trace differs, was: %s is: %s", before->text, after.text);
+}
+
+static void AwaitGo(int number) {
+  char path[4096];
+  if (wait_for == NULL) return;
+  snprintf(path, sizeof path, "%s.%d", wait_for, number);
+  while (access(path, F_OK) != 0) Nap();
+}
+
+/* A guardian of the last call, which was killed, may still hold the group. */
+static long CallUntilFree(int number) {
+  long result;
+  int error;
+  do {
+    result = ckpt_self(flags, &options);
+    error = errno;
+  } while (number > 1 && result < 0 && error == EBUSY &&
+           callback_kind[0] == '\0');
+  errno = error;
+  return result;
+}
+
+static void Call(int number) {
+  static struct trace before;
+  trace_take(&before);
+  if (drop_root && seteuid(kNobody) != 0) abort();
+  const long result = CallUntilFree(number);
+  const int error = errno;
+  if (drop_root && seteuid(0) != 0) abort();
+  Say("call %d %ld %s restarts %lu image %s: %s", number, result,
+      result < 0 ? strerrorname_np(error) : "0", ckpt_restarts(),
+      ckpt_last_image(), ckpt_last_error());
+  if (strcmp(callback_kind, "before-hangs") == 0 && error == ETIMEDOUT) return;
+  CompareTraces(&before);
+}
+
+static void *CallAll(void *unused) {
+  (void)unused;
+  for (int i = 1; i <= times; ++i) {
+    AwaitGo(i);
+    Call(i);
+    AwaitOthers();
+    /* A fault is for the first. */
+    unsetenv("CKPT_FAULT");
+    if (strcmp(callback_kind, "before-hangs") == 0 && i == 2) {
+      atomic_store(&released, 1);
+      while (ckpt_self(~0u, NULL) < 0 && errno == EBUSY) Nap();
+    }
+  }
+  for (;;) pause();
+  return NULL;
+}
+
+static int RunAsInit(void *unused) {
+  (void)unused;
+  Call(1);
+  return 0;
+}
+
+static void Ask(void) {
+  if (as_init) {
+    static char stack[256 * 1024] __attribute__((aligned(64)));
+    const pid_t pid =
+        clone(RunAsInit, stack + sizeof stack, CLONE_NEWPID | SIGCHLD, NULL);
+    if (pid < 0 || waitpid(pid, NULL, 0) != pid) abort();
+    return;
+  }
+  if (from_thread) {
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, CallAll, NULL) != 0) abort();
+    pthread_join(thread, NULL);
+  }
+  CallAll(NULL);
+}
+
+static void ParseArguments(int argc, char **argv) {
+  enum { kTree = 1000, kGroup, kExit };
+  const struct option known[] = {
+      {"times", required_argument, NULL, 't'},
+      {"wait-for", required_argument, NULL, 'w'},
+      {"tree", no_argument, NULL, kTree},
+      {"group", no_argument, NULL, kGroup},
+      {"exit", no_argument, NULL, kExit},
+      {"keep", required_argument, NULL, 'k'},
+      {"cgroup", required_argument, NULL, 'c'},
+      {"argument", required_argument, NULL, 'a'},
+      {"children", required_argument, NULL, 'n'},
+      {"threads", required_argument, NULL, 'm'},
+      {"callbacks", required_argument, NULL, 'b'},
+      {"from-thread", no_argument, &from_thread, 1},
+      {"subreaper", no_argument, &subreaper, 1},
+      {"ignore-sigchld", no_argument, &ignore_sigchld, 1},
+      {"drop-root", no_argument, &drop_root, 1},
+      {"as-init", no_argument, &as_init, 1},
+      {NULL, 0, NULL, 0}};
+  int option;
+  while ((option = getopt_long(argc, argv, "", known, NULL)) >= 0) {
+    if (option == 't') times = atoi(optarg);
+    if (option == 'w') wait_for = optarg;
+    if (option == kTree) flags |= CKPT_TREE;
+    if (option == kGroup) flags |= CKPT_CGROUP;
+    if (option == kExit) flags |= CKPT_EXIT;
+    if (option == 'k') options.keep = (unsigned)atoi(optarg);
+    if (option == 'c') options.cgroup = optarg;
+    if (option == 'a') arguments[argument_count++] = optarg;
+    if (option == 'n') children = atoi(optarg);
+    if (option == 'm') threads = atoi(optarg);
+    if (option == 'b') callback_kind = optarg;
+    if (option == '?' || argument_count > kMost || children > kMost ||
+        threads > kMost) {
+      exit(2);
+    }
+  }
+  if (argc - optind != 3) exit(2);
+  status_path = argv[optind];
+  options.store = argv[optind + 1];
+  options.program = argv[optind + 2];
+  options.image = "self";
+  options.arguments = arguments;
+}
+
+int main(int argc, char **argv) {
+  ParseArguments(argc, argv);
+  if (subreaper) prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+  if (ignore_sigchld) signal(SIGCHLD, SIG_IGN);
+  if (callback_kind[0] != '\0') RegisterCallbacks();
+  StartOthers();
+  AwaitOthers();
+  Say("ready");
+  Ask();
+  return 0;
+}
