@@ -34,6 +34,10 @@ constexpr uint64_t kLeastSpaceBytes = 1 << 20;
 // What the guardian grants CRIU to give the tasks back by itself.
 constexpr absl::Duration kGuardianPatience = absl::Milliseconds(1500);
 
+// A task in which a killed CRIU has left its code dies of it within this time
+// (docs/life_of_a_dump.md).
+constexpr absl::Duration kVictimLimit = absl::Milliseconds(100);
+
 bool IsGone(ProcFs& proc, pid_t pid) {
   const auto stat = proc.Stat(pid);
   return !stat.ok() || stat->state == 'Z' || stat->state == 'X';
@@ -332,6 +336,7 @@ absl::Status DumpOperation::ExplainLateFailure(const absl::Status& why) {
 
 absl::Status DumpOperation::GiveBack(absl::Status why) {
   // CRIU first: what it holds by ptrace does not run, thawed or not.
+  const bool criu_was_killed = criu_ != nullptr && criu_->was_killed();
   criu_.reset();
   absl::Status back;
   if (held_ != nullptr && held_->scope() != nullptr) {
@@ -343,6 +348,11 @@ absl::Status DumpOperation::GiveBack(absl::Status why) {
   }
   if (guardian_ != nullptr) {
     back = AppendError(std::move(back), "guardian", guardian_->Disarm());
+  }
+  // The state that is told must be the one that lasts.
+  const absl::Time limit = clock_.Now() + kVictimLimit;
+  while (criu_was_killed && !IsGone(proc_, job_.root) && clock_.Now() < limit) {
+    clock_.Sleep(absl::Milliseconds(5));
   }
   if (committed_) {
     why = ExplainLateFailure(why);

@@ -172,6 +172,10 @@ absl::Status Session::Send(const criu_req& request) {
   return ErrnoToStatus(errno, "send a message to CRIU");
 }
 
+bool Session::was_killed() const {
+  return pid_ < 0 && WIFSIGNALED(exit_status_);
+}
+
 absl::Status Session::DescribeEnd() {
   pollfd wait = {pidfd_.get(), POLLIN, 0};
   (void)::poll(&wait, 1,

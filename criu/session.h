@@ -102,6 +102,8 @@ class Session {
   const Version& version() const { return version_; }
   pid_t pid() const { return pid_; }
   int pidfd() const { return pidfd_.get(); }
+  // A signal ended it, in an operation that failed.
+  bool was_killed() const;
 
   // Runs a dump.  The error of a notification that refused comes first;
   // otherwise CRIU's own, explained from its log (see log.h); DeadlineExceeded;

@@ -250,7 +250,8 @@ absl::Status Freezer::FailFreeze(absl::Status why, const FreezeOptions& options,
   if (timed_out) {
     why = absl::UnavailableError(absl::StrCat(
         "cgroup ", group_.path(), " did not freeze within ",
-        absl::FormatDuration(absl::Seconds(report.seconds())),
+        absl::FormatDuration(absl::Trunc(absl::Seconds(report.seconds()),
+                                         absl::Milliseconds(1))),
         " (EBUSY): ", NameBlockers(report), "; ",
         keep ? absl::StrCat("it is left ", state,
                             ", as asked, and freezes when those tasks leave "

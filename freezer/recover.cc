@@ -28,9 +28,16 @@ bool IsLease(const v1::JournalEntry& entry) {
 // What the entry's death left undone; the caller holds the group's lock and
 // owns the entry.
 absl::Status GiveBack(Freezer& freezer, const v1::JournalEntry& entry) {
-  // Not Freeze(): a group that is to be FROZEN was so before, and a task that
-  // blocks it is no reason to let go of it.
-  if (entry.origin_frozen()) return freezer.WriteRequest(true);
+  if (entry.origin_frozen()) {
+    // Of all that a ckpt does, only a dump's CRIU thaws a frozen group for a
+    // while.  If another one is thawed, somebody has wanted it so since.
+    if (entry.hold().purpose() != v1::HOLD_PURPOSE_CHECKPOINT) {
+      return absl::OkStatus();
+    }
+    // Not Freeze(): it was FROZEN before, and a task that blocks it now is no
+    // reason to let go of it.
+    return freezer.WriteRequest(true);
+  }
   const absl::Status status =
       freezer.Thaw({.deadline = freezer.clock().Now() + kThawLimit}).status();
   // Its own request is taken back; the ancestor is none of our business.

@@ -4,7 +4,8 @@
 //   CKPT_ASSIGN_OR_RETURN(v1::RecoverReport report,
 //                         Recover(Journal::Default(), {}));
 //
-// An operation's group gets the own request that it had before.  A lease whose
+// An operation's group gets the own request that it had before: it is thawed,
+// or, if a dump had thawed it, frozen.  A lease whose
 // process was killed goes on in a new one, or, when its time is over, ends.
 // Entries of other starts of the kernel and of groups that are no more are
 // removed; those of a newer ckpt stay.

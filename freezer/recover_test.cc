@@ -90,10 +90,19 @@ TEST_P(RecoverTest, AnAbandonedGroupIsThawed) {
   EXPECT_EQ(Entries(), 0U);
 }
 
-TEST_P(RecoverTest, AGroupThatWasFrozenBeforeIsFrozenAgain) {
-  Abandon(Entry(/*origin_frozen=*/true));
+TEST_P(RecoverTest, AFrozenGroupThatADumpHadThawedIsFrozenAgain) {
+  v1::JournalEntry entry = Entry(/*origin_frozen=*/true);
+  entry.mutable_hold()->set_purpose(v1::HOLD_PURPOSE_CHECKPOINT);
+  Abandon(entry);
   EXPECT_FALSE(MustRecover().groups(0).thawed());
   Expect(CgroupState::kFrozen);
+  EXPECT_EQ(Entries(), 0U);
+}
+
+TEST_P(RecoverTest, AFrozenGroupThatSomebodyThawedSinceStaysThawed) {
+  Abandon(Entry(/*origin_frozen=*/true));
+  EXPECT_EQ(MustRecover().groups(0).problem(), "");
+  Expect(CgroupState::kThawed);
   EXPECT_EQ(Entries(), 0U);
 }
 
