@@ -4,6 +4,7 @@
 #include <map>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
@@ -49,6 +50,31 @@ void AppendTree(
     if (process.pid() != parent) {
       AppendTree(children, process.pid(), depth + 1, text);
     }
+  }
+}
+
+// A command in a table: a script may have many lines.
+std::string OneLine(std::string text) {
+  constexpr size_t kWidth = 60;
+  std::replace_if(
+      text.begin(), text.end(),
+      [](unsigned char c) { return absl::ascii_iscntrl(c); }, ' ');
+  if (text.size() > kWidth) text = text.substr(0, kWidth - 3) + "...";
+  return text;
+}
+
+std::string JobStateWord(v1::JobState state) {
+  switch (state) {
+    case v1::JOB_STATE_RUNNING:
+      return "running";
+    case v1::JOB_STATE_SUSPENDED:
+      return "suspended";
+    case v1::JOB_STATE_CHECKPOINTING:
+      return "checkpointing";
+    case v1::JOB_STATE_ABANDONED:
+      return "abandoned";
+    default:
+      return "unknown";
   }
 }
 
@@ -166,6 +192,33 @@ std::string RenderList(const v1::ImageListReport& report) {
         &text, "%-24s %-24s %10s %-16s %s\n", image.name(),
         Date(image.manifest().created_unix_ns()), Size(image.image_bytes()),
         image.manifest().host().node_name(), image.manifest().job().command());
+  }
+  return text;
+}
+
+std::string RenderJobs(const v1::JobListReport& report) {
+  if (report.jobs().empty()) return "no jobs\n";
+  std::string text =
+      absl::StrFormat("%-16s %-13s %5s %10s %-19s %-19s %s\n", "NAME", "STATE",
+                      "PROCS", "MEMORY", "LAST CHECKPOINT", "NEXT", "COMMAND");
+  for (const v1::JobStatus& job : report.jobs()) {
+    const v1::JobRecord& record = job.record();
+    const auto time = [](int64_t unix_ns) {
+      return unix_ns == 0 ? std::string("-")
+                          : absl::FormatTime("%Y-%m-%d %H:%M:%S",
+                                             absl::FromUnixNanos(unix_ns),
+                                             absl::LocalTimeZone());
+    };
+    absl::StrAppendFormat(&text, "%-16s %-13s %5d %10s %-19s %-19s %s\n",
+                          record.name(), JobStateWord(job.state()),
+                          job.processes(), Size(job.memory_bytes()),
+                          time(record.last_image_unix_ns()),
+                          time(record.next_checkpoint_unix_ns()),
+                          OneLine(absl::StrJoin(record.command(), " ")));
+    if (!record.last_problem().empty()) {
+      absl::StrAppend(
+          &text, "  last checkpoint failed: ", record.last_problem(), "\n");
+    }
   }
   return text;
 }

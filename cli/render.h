@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "proto/checkpoint.pb.h"
+#include "proto/run.pb.h"
 
 namespace ckpt::cli {
 
@@ -28,6 +29,7 @@ std::string RenderRestore(const v1::RestoreReport& report);
 std::string RenderCuts(const v1::RestoreReport& report);
 std::string RenderImage(const v1::ImageReport& report);
 std::string RenderList(const v1::ImageListReport& report);
+std::string RenderJobs(const v1::JobListReport& report);
 std::string RenderCheck(const v1::CheckReport& report);
 
 // The blockers, strays and outsiders of a FreezeReport that an error carries as

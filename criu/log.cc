@@ -76,6 +76,9 @@ constexpr Hint kHints[] = {
      "a program or library that the job maps was replaced since the dump: put "
      "back the former one"},
     {"has bad mode", kPrecondition, "give the file its former mode"},
+    {"Can't create ghost regfile: File exists", kPrecondition,
+     "a restore that was killed has left NAME.cr.N.ghost beside a deleted file "
+     "of the job ('ckpt show' lists those): remove it"},
     {"File exists", kPrecondition,
      "a process id of the image is taken: end that process, or restore in a "
      "PID namespace of its own"},

@@ -37,6 +37,16 @@ TEST(ExplainFailureTest, NamesTheOptionThatResolvesIt) {
   EXPECT_TRUE(absl::StrContains(status.message(), "sk-inet.c:201"));
 }
 
+TEST(ExplainFailureTest, GhostFileOfAKilledRestoreIsNoProcessId) {
+  const absl::Status status = ExplainFailure(
+      "restore the image",
+      "(00.1) Error (criu/files-reg.c:467): Can't create ghost regfile: File "
+      "exists\n",
+      "");
+  EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+  EXPECT_TRUE(absl::StrContains(status.message(), "NAME.cr.N.ghost")) << status;
+}
+
 TEST(ExplainFailureTest, FullDiskIsResourceExhausted) {
   EXPECT_EQ(
       ExplainFailure("dump", "Error (x): write: No space left on device", "")

@@ -21,6 +21,21 @@ namespace {
 
 constexpr absl::Duration kKillLimit = absl::Seconds(30);
 constexpr absl::Duration kFreezeLimit = absl::Seconds(10);
+constexpr absl::Duration kHoldLimit = absl::Seconds(10);
+
+// A checkpoint, or the guardian of one that was killed, holds the group for a
+// while.
+absl::StatusOr<std::unique_ptr<freezer::GroupHold>> TakeWithPatience(
+    freezer::Cgroup& group, const freezer::GroupHold::Options& options) {
+  const absl::Time limit = Clock::Real().Now() + kHoldLimit;
+  while (true) {
+    auto hold = freezer::GroupHold::Take(group, options);
+    if (!absl::IsUnavailable(hold.status()) || Clock::Real().Now() > limit) {
+      return hold;
+    }
+    Clock::Real().Sleep(absl::Milliseconds(10));
+  }
+}
 
 }  // namespace
 
@@ -43,9 +58,9 @@ absl::StatusOr<int> Frame::KillAll() {
   // Thawed also when it is empty: the next job would start frozen.
   CKPT_ASSIGN_OR_RETURN(
       const auto hold,
-      freezer::GroupHold::Take(*group_, {.purpose = v1::HOLD_PURPOSE_FREEZE,
-                                         .give_back_frozen = false,
-                                         .needs_journal = false}));
+      TakeWithPatience(*group_, {.purpose = v1::HOLD_PURPOSE_FREEZE,
+                                 .give_back_frozen = false,
+                                 .needs_journal = false}));
   freezer::Freezer freezer(*group_, ProcFs::Real(), Clock::Real());
   const absl::Time deadline = Clock::Real().Now() + kKillLimit;
   if (!pids.empty()) {
@@ -69,7 +84,7 @@ absl::Status Frame::Guard(LastWill& guardian) {
 absl::Status Frame::Suspend() {
   CKPT_ASSIGN_OR_RETURN(
       const auto hold,
-      freezer::GroupHold::Take(*group_, {.purpose = v1::HOLD_PURPOSE_FREEZE}));
+      TakeWithPatience(*group_, {.purpose = v1::HOLD_PURPOSE_FREEZE}));
   freezer::Freezer freezer(*group_, ProcFs::Real(), Clock::Real());
   return freezer.Freeze({.deadline = Clock::Real().Now() + kFreezeLimit})
       .status();
@@ -78,8 +93,8 @@ absl::Status Frame::Suspend() {
 absl::Status Frame::Resume() {
   CKPT_ASSIGN_OR_RETURN(
       const auto hold,
-      freezer::GroupHold::Take(*group_, {.purpose = v1::HOLD_PURPOSE_FREEZE,
-                                         .needs_journal = false}));
+      TakeWithPatience(*group_, {.purpose = v1::HOLD_PURPOSE_FREEZE,
+                                 .needs_journal = false}));
   freezer::Freezer freezer(*group_, ProcFs::Real(), Clock::Real());
   return freezer.Thaw({.deadline = Clock::Real().Now() + kFreezeLimit})
       .status();

@@ -38,7 +38,8 @@ class Frame {
   absl::Status Guard(LastWill& guardian);
 
   // Freezes or thaws it, verified.  Errors as Freezer::Freeze(), and
-  // Unavailable while somebody else works on the group.
+  // Unavailable when somebody else works on the group for
+  // long.
   absl::Status Suspend();
   absl::Status Resume();
 

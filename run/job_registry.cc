@@ -120,7 +120,14 @@ absl::StatusOr<std::vector<RegisteredJob>> JobRegistry::List() const {
   std::vector<RegisteredJob> jobs;
   for (const std::string& name : *names) {
     auto job = Find(name);
-    if (job.ok()) jobs.push_back(*std::move(job));
+    if (job.ok()) {
+      jobs.push_back(*std::move(job));
+    } else if (absl::IsNotFound(job.status())) {
+      // What a guardian leaves, which cannot remove the directory.
+      const std::string path = absl::StrCat(directory_, "/", name);
+      auto lock = TryLock(path);
+      if (lock.ok() && lock->ok()) JobEntry(path, *std::move(lock));
+    }
   }
   return jobs;
 }

@@ -66,7 +66,7 @@ class JobRegistry {
 
   // NotFound: no job of that name runs.
   absl::StatusOr<RegisteredJob> Find(const std::string& name) const;
-  // By name.
+  // By name.  Removes what the guardian of a killed supervisor has left.
   absl::StatusOr<std::vector<RegisteredJob>> List() const;
 
  private:

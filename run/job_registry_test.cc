@@ -1,5 +1,6 @@
 #include "run/job_registry.h"
 
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -71,6 +72,15 @@ TEST_F(JobRegistryTest, GuardianOfAKilledSupervisorIsWaitedFor) {
   const auto second = registry_.Enter("render", clock_);
 
   EXPECT_TRUE(second.ok()) << second.status();
+}
+
+TEST_F(JobRegistryTest, LeftoverOfAKilledSupervisorIsRemovedByAList) {
+  const std::string left = dir_.MakeDirectory("jobs") + "/left";
+  ASSERT_EQ(::mkdir(left.c_str(), 0755), 0);
+
+  EXPECT_TRUE(registry_.List()->empty());
+
+  EXPECT_NE(::access(left.c_str(), F_OK), 0);
 }
 
 TEST_F(JobRegistryTest, OtherNamesAreFree) {

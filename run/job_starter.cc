@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
+#include "base/file.h"
 #include "base/status.h"
 #include "restore/restore.h"
 #include "run/launcher.h"
@@ -31,6 +32,18 @@ absl::Status Empty(const std::string& path) {
     return absl::OkStatus();
   }
   return ErrnoToStatus(errno, "empty", path);
+}
+
+// A restore that was killed leaves the file that CRIU had made of the init's
+// program, init.cr.N.ghost, and CRIU refuses to make it again.
+void RemoveGhosts(const std::string& directory) {
+  const auto names = ListDirectory(directory);
+  if (!names.ok()) return;
+  for (const std::string& name : *names) {
+    if (absl::StartsWith(name, "init.cr.")) {
+      (void)::unlink(absl::StrCat(directory, "/", name).c_str());
+    }
+  }
 }
 
 std::vector<std::string> Environment(const std::string& name) {
@@ -74,6 +87,7 @@ absl::Status JobStarter::CheckCommand(const std::string& program,
 }
 
 absl::Status JobStarter::Restore(const JobImage& image, StartedJob& job) {
+  RemoveGhosts(directory_.path());
   job.output_from = SizeOf(output());
   job.error_from = SizeOf(error_output());
   v1::RestoreRequest request;

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
@@ -237,6 +238,30 @@ TEST_P(RunTest, DamagedNewestImageIsReportedAndTheOneBeforeTaken) {
   ExpectCountsWithoutGap();
 }
 
+TEST_P(RunTest, RestoreThatWasKilledDoesNotSpoilTheNext) {
+  {
+    const auto run = Start({"--before-end"}, counting_);
+    WaitForOutput();
+    run->Signal(SIGTERM);
+    ASSERT_EQ(run->Wait(), 85);
+  }
+  RunningCkpt killed(ckpt_.CommandLine(Words({}, {"sh", "-c", counting_})),
+                     "restore.built=stop");
+  ASSERT_TRUE(killed.WaitUntilStopped(Soon()));
+  ASSERT_TRUE(killed.KillCriu());
+  killed.Signal(SIGKILL);
+  killed.Wait();
+  // As CRIU leaves it when it is killed somewhat earlier.
+  std::ofstream(
+      absl::StrCat(ckpt_.store(), "/.jobs/", name_, "/init.cr.1.ghost"));
+  LetItEnd();
+
+  const CommandResult again = RunScript({}, counting_);
+
+  EXPECT_EQ(again.exit_status, 0) << again.err;
+  ExpectCountsWithoutGap();
+}
+
 TEST_P(RunTest, BeforeEndLeavesAnImageThatTheNextRunGoesOnFrom) {
   const auto run = Start({"--before-end"}, counting_);
   WaitForOutput();
@@ -278,6 +303,54 @@ TEST_P(RunTest, OnlyTheNewestImagesAreKept) {
   LetItEnd();
   run->Wait();
   EXPECT_FALSE(HasImage(1));
+}
+
+TEST_P(RunTest, JobIsListedSuspendedResumedAndStopped) {
+  const auto run = Start({"--on-signal", "USR1"}, counting_);
+  WaitForOutput();
+  CommandResult result = ckpt_.Run({"ps"});
+  EXPECT_TRUE(absl::StrContains(result.out, name_)) << result.out;
+
+  result = ckpt_.Run({"suspend", name_});
+  ASSERT_EQ(result.exit_status, 0) << result.err;
+  EXPECT_TRUE(absl::StrContains(result.out, "suspended")) << result.out;
+  const std::string before = Output();
+  // A checkpoint leaves it as it is.
+  run->Signal(SIGUSR1);
+  WaitForImage(1);
+  EXPECT_EQ(Output(), before);
+
+  result = ckpt_.Run({"resume", name_});
+  ASSERT_EQ(result.exit_status, 0) << result.err;
+  EXPECT_TRUE(absl::StrContains(result.out, "running")) << result.out;
+  WaitForOutput();
+
+  result = ckpt_.Run({"stop", name_});
+  EXPECT_EQ(result.exit_status, 0) << result.err;
+  EXPECT_EQ(run->Wait(), 128 + SIGTERM);
+  EXPECT_EQ(ckpt_.Run({"logs", name_, "--store", ckpt_.store()}).out, Output());
+  ExpectCountsWithoutGap();
+  ExpectNothingLeft();
+}
+
+TEST_P(RunTest, StopKillsAJobThatDoesNotListen) {
+  const auto run = Start({}, "trap '' TERM; " + counting_);
+  WaitForOutput();
+
+  const CommandResult result = ckpt_.Run({"stop", name_, "--timeout", "50ms"});
+
+  EXPECT_EQ(result.exit_status, 0) << result.err;
+  EXPECT_TRUE(absl::StrContains(result.out, "killed")) << result.out;
+  EXPECT_EQ(run->Wait(), 128 + SIGKILL);
+  ExpectNothingLeft();
+}
+
+TEST_P(RunTest, VerbsForAJobThatDoesNotRunSayNotFound) {
+  for (const char* const verb : {"suspend", "resume", "stop", "logs"}) {
+    EXPECT_EQ(ckpt_.Run({verb, name_}).exit_status,
+              static_cast<int>(absl::StatusCode::kNotFound))
+        << verb;
+  }
 }
 
 TEST_P(RunTest, ImageOfAnotherCommandIsNotTaken) {
