@@ -56,7 +56,8 @@ struct Command {
   std::vector<Flag> flags;  // without --json and --help, which all have
   absl::StatusOr<Output> (*run)(const Arguments& arguments,
                                 const Context& context);
-  // For `run`: the exit status of every error; 0: the number of its code.
+  // For `run`: the exit status of every error; 0: the number of its code, or
+  // 64 for a wrong command line.
   int failure_status = 0;
 };
 

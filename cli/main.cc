@@ -145,9 +145,13 @@ int Execute(const Command& command, const std::vector<std::string>& words) {
   flags.push_back({"help", "", ""});
   const std::string self = absl::StrCat("ckpt ", command.name);
   const auto arguments = Arguments::Parse(flags, words);
+  // The exit status of an error, where it is not the number of its code.
+  const auto failure = [&](int status) {
+    return command.failure_status != 0 ? command.failure_status : status;
+  };
   if (!arguments.ok()) {
-    return UsageError(absl::StrCat(self, ": ", arguments.status().message()),
-                      self);
+    return failure(UsageError(
+        absl::StrCat(self, ": ", arguments.status().message()), self));
   }
   if (arguments->Has("help")) {
     std::fputs(Help(command).c_str(), stdout);
@@ -155,11 +159,11 @@ int Execute(const Command& command, const std::vector<std::string>& words) {
   }
   const bool json = arguments->Has("json");
   if (command.needs_root && ::geteuid() != 0) {
-    return Fail(command.name,
-                absl::PermissionDeniedError(absl::StrCat(
-                    "this needs root, and you are user ", ::geteuid(),
-                    "; use sudo; nothing was touched")),
-                json);
+    return failure(Fail(command.name,
+                        absl::PermissionDeniedError(absl::StrCat(
+                            "this needs root, and you are user ", ::geteuid(),
+                            "; use sudo; nothing was touched")),
+                        json));
   }
   CatchSignals();
   const auto output = command.run(
@@ -168,8 +172,7 @@ int Execute(const Command& command, const std::vector<std::string>& words) {
        .emit = [json](const google::protobuf::Message& report,
                       const std::string& text) { Emit(report, text, json); }});
   if (!output.ok()) {
-    const int status = Fail(command.name, output.status(), json);
-    return command.failure_status != 0 ? command.failure_status : status;
+    return failure(Fail(command.name, output.status(), json));
   }
   if (output->report == nullptr) {
     return static_cast<int>(output->verdict.code());

@@ -143,6 +143,7 @@ TEST_P(RunTest, DeathBySignalIsTheStatusThatAShellGivesIt) {
 TEST_P(RunTest, OwnFailuresHaveAStatusOfTheirOwn) {
   EXPECT_EQ(Run({}, {"no-such-program"}).exit_status, 125);
   EXPECT_EQ(Run({"--freezer", "v3"}, {"true"}).exit_status, 125);
+  EXPECT_EQ(Run({"--no-such-option"}, {"true"}).exit_status, 125);
 }
 
 TEST_P(RunTest, OutputGoesToTheFilesThatAreNamed) {
