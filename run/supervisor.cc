@@ -118,7 +118,7 @@ absl::Status Supervisor::TakeSignals() {
   for (const int signal : options_.checkpoint_signals) {
     sigaddset(&taken, signal);
   }
-  ::sigprocmask(SIG_BLOCK, &taken, nullptr);
+  ::pthread_sigmask(SIG_BLOCK, &taken, nullptr);
   // Seen as an error of the write.
   (void)::signal(SIGPIPE, SIG_IGN);
   signals_.Reset(::signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK));
@@ -314,8 +314,8 @@ void Supervisor::OnSignal(int signal) {
     Warn("there is no image of its end: SIGTERM goes to the job");
   }
   if (::kill(root_, signal) != 0 && errno != ESRCH) {
-    Warn(absl::StrCat(SignalName(signal),
-                      " could not be sent to the job: ", ::strerror(errno)));
+    Warn(std::string(
+        ErrnoToStatus(errno, "send to the job", SignalName(signal)).message()));
   }
 }
 
