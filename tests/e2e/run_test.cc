@@ -253,8 +253,9 @@ TEST_P(RunTest, RestoreThatWasKilledDoesNotSpoilTheNext) {
   killed.Signal(SIGKILL);
   killed.Wait();
   // As CRIU leaves it when it is killed somewhat earlier.
-  std::ofstream(
+  const std::ofstream ghost(
       absl::StrCat(ckpt_.store(), "/.jobs/", name_, "/init.cr.1.ghost"));
+  ASSERT_TRUE(ghost.is_open());
   LetItEnd();
 
   const CommandResult again = RunScript({}, counting_);
