@@ -30,7 +30,7 @@ absl::Status StepOut(GroupPtr group) {
     CKPT_ASSIGN_OR_RETURN(group, group->Parent());
     // v2 takes no process where controllers are passed on to groups below; the
     // root takes all.
-    const absl::Status moved = group->AddProcess(::getpid());
+    absl::Status moved = group->AddProcess(::getpid());
     if (moved.ok() || group->is_root()) return moved;
   }
   return absl::OkStatus();
@@ -69,6 +69,7 @@ absl::StatusOr<pid_t> FindRoot(freezer::Cgroup& group, pid_t asker) {
   }
   if (roots.size() == 1) return roots.front();
   std::vector<std::string> names;
+  names.reserve(roots.size());
   for (const pid_t pid : roots) names.push_back(DescribeTask(proc, pid));
   return absl::FailedPreconditionError(absl::StrCat(
       "process ", DescribeTask(proc, asker), " and cgroup ", group.path(),

@@ -40,7 +40,7 @@ class SelfCheckpointTest : public testing::TestWithParam<CgroupVersion> {
 
   // The call fails with that errno and a message that has `part`, and the job
   // runs on as before, not frozen.
-  std::string ExpectRefusal(const std::string& error, const std::string& part) {
+  void ExpectRefusal(const std::string& error, const std::string& part) {
     const std::string line = job_.AwaitLine("call");
     EXPECT_TRUE(absl::StartsWith(line, absl::StrCat("call 1 -1 ", error, " ")))
         << line;
@@ -49,7 +49,6 @@ class SelfCheckpointTest : public testing::TestWithParam<CgroupVersion> {
     EXPECT_EQ(job_.AwaitLine("beat"), "beat");
     const auto state = job_.group().State();
     EXPECT_TRUE(state.ok() && *state == CgroupState::kThawed);
-    return line;
   }
 
   SelfJob job_{GetParam()};
