@@ -119,7 +119,12 @@ absl::StatusOr<v1::CgroupStatus> Freezer::GetStatus(bool with_tasks) {
     CKPT_ASSIGN_OR_RETURN(
         const bool frozen,
         SubtreeIsFrozen(group_, proc_, UntoldWait::kIsBelieved));
-    if (!frozen) status.set_state(v1::FREEZER_STATE_FREEZING);
+    // Where nobody asks for a freeze, v2 was read in the middle of a thaw.
+    const bool is_asked = files.self_request || !ancestor.empty();
+    if (!frozen) {
+      status.set_state(is_asked ? v1::FREEZER_STATE_FREEZING
+                                : v1::FREEZER_STATE_THAWED);
+    }
   }
   if (with_tasks) {
     CKPT_RETURN_IF_ERROR(group_.Threads().status());
