@@ -191,7 +191,7 @@ TEST_P(BlockedContractTest, ReportHasEveryThreadAndTellsWhichIsFrozen) {
   const v1::FreezeReport report = ReportOf(result.status());
   EXPECT_EQ(report.tasks_size(), ThreadsOf({one, blocker, below}));
   for (const v1::TaskInfo& task : report.tasks()) {
-    EXPECT_EQ(task.frozen(), task.pid() != blocker) << task.ShortDebugString();
+    EXPECT_EQ(task.frozen(), task.tid() != blocker) << task.ShortDebugString();
     EXPECT_EQ(task.cgroup().empty(), task.pid() != below);
   }
 }
@@ -261,11 +261,16 @@ class KeptFreezeContractTest : public BlockedContractTest {
   // Looks, and writes nothing.
   void ExpectToBecomeFrozen() {
     const absl::Time deadline = world().clock().Now() + kPlenty;
-    while (StatusOf(*group_).state() != v1::FREEZER_STATE_FROZEN &&
+    v1::CgroupStatus status = StatusOf(*group_);
+    while (status.state() != v1::FREEZER_STATE_FROZEN &&
            world().clock().Now() < deadline) {
       ASSERT_TRUE(group_->WaitForChange(absl::Milliseconds(1), nullptr).ok());
+      status = StatusOf(*group_);
     }
-    ExpectFrozen(*group_);
+    // Not read once more: a killed task is frozen for a moment, leaves, and
+    // ends.
+    EXPECT_EQ(status.state(), v1::FREEZER_STATE_FROZEN);
+    EXPECT_TRUE(status.self_freezing());
   }
 
   Cgroup* group_ = nullptr;
