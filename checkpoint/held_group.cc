@@ -8,6 +8,7 @@
 #include "absl/memory/memory.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "base/slow_close.h"
 #include "base/status.h"
 #include "freezer/verify.h"
 
@@ -66,7 +67,10 @@ absl::StatusOr<std::unique_ptr<HeldGroup>> HeldGroup::Take(
 }
 
 HeldGroup::~HeldGroup() {
-  if (closing_.joinable()) closing_.join();
+  if (watch_ != nullptr) ended_watch_ = std::move(watch_);
+  if (ended_watch_ == nullptr) return;
+  // Nobody need wait for the kernel to end it.
+  CloseElsewhere(std::move(*ended_watch_).TakeDescriptor());
 }
 
 absl::Status HeldGroup::StartWatch() {
@@ -197,9 +201,7 @@ absl::Status HeldGroup::VerifySeized(const ImageContents& image) {
   }
   CKPT_RETURN_IF_ERROR(CheckTracers());
   CKPT_RETURN_IF_ERROR(CheckImage(image));
-  // The kernel takes 8 to 20 ms to end a watch; the job need not wait for it.
-  closing_ =
-      std::thread([watch = std::move(watch_)]() mutable { watch.reset(); });
+  ended_watch_ = std::move(watch_);
   return absl::OkStatus();
 }
 

@@ -22,7 +22,6 @@
 
 #include <memory>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -117,11 +116,11 @@ class HeldGroup {
   freezer::Freezer freezer_;
   pid_t criu_ = 0;
   std::unique_ptr<freezer::WriteWatch> watch_;
+  std::unique_ptr<freezer::WriteWatch> ended_watch_;  // not looked at any more
   std::string why_unwatched_;
   bool criu_wrote_ = false;  // the freezer's file: it thawed the group
   std::unique_ptr<freezer::FrozenScope> scope_;
   freezer::Census census_;
-  std::thread closing_;  // of the watch
 };
 
 }  // namespace ckpt::checkpoint
