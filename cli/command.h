@@ -19,8 +19,8 @@ struct Context {
   const Cancellation* cancel = nullptr;  // Ctrl-C and SIGTERM
   // Prints something while the verb still runs, at once: `text`, or with --json
   // `report` as one object in one line.  Never null.
-  std::function<void(const google::protobuf::Message& report,
-                     const std::string& text)>
+  std::function<absl::Status(const google::protobuf::Message& report,
+                             const std::string& text)>
       emit;
 };
 

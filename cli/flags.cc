@@ -35,6 +35,7 @@ absl::StatusOr<Arguments> Arguments::Parse(
   std::vector<std::string> copies = {"ckpt"};
   copies.insert(copies.end(), words.begin(), words.end());
   std::vector<char*> argv;
+  argv.reserve(copies.size() + 1);
   for (std::string& copy : copies) argv.push_back(copy.data());
   argv.push_back(nullptr);
 

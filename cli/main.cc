@@ -128,10 +128,10 @@ absl::Status Print(const std::string& text) {
 
 // What a verb prints while it runs.  Who reads it through a pipe gets each line
 // at once.
-void Emit(const google::protobuf::Message& report, const std::string& text,
-          bool json) {
-  (void)Print(json ? absl::StrCat(ToJson(report, /*on_one_line=*/true), "\n")
-                   : text);
+absl::Status Emit(const google::protobuf::Message& report,
+                  const std::string& text, bool json) {
+  return Print(json ? absl::StrCat(ToJson(report, /*on_one_line=*/true), "\n")
+                    : text);
 }
 
 int UsageError(const std::string& message, const std::string& help) {
@@ -167,10 +167,11 @@ int Execute(const Command& command, const std::vector<std::string>& words) {
   }
   CatchSignals();
   const auto output = command.run(
-      *arguments,
-      {.cancel = interrupted,
-       .emit = [json](const google::protobuf::Message& report,
-                      const std::string& text) { Emit(report, text, json); }});
+      *arguments, {.cancel = interrupted,
+                   .emit = [json](const google::protobuf::Message& report,
+                                  const std::string& text) {
+                     return Emit(report, text, json);
+                   }});
   if (!output.ok()) {
     return failure(Fail(command.name, output.status(), json));
   }

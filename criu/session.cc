@@ -59,6 +59,7 @@ absl::Status Dispatch(const criu_notify& message, Notifications& notify) {
   ::setsid();
   sigset_t none;
   sigemptyset(&none);
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): the child has one thread
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   ::signal(SIGPIPE, SIG_DFL);
   ::dup2(null_fd, STDIN_FILENO);
@@ -332,7 +333,7 @@ absl::Status Session::CheckKernel(int work_dir_fd, const std::string& log_file,
   options.set_log_file(log_file);
   Notifications none;
   criu_resp reply;
-  const absl::Status status =
+  absl::Status status =
       Run(request, none, limits, "work with this kernel", reply);
   if (!absl::IsInternal(status)) return status;
   return absl::FailedPreconditionError(status.message());

@@ -45,6 +45,20 @@ absl::Status GiveBack(Freezer& freezer, const v1::JournalEntry& entry) {
   return status;
 }
 
+// In another mount namespace a group may be there and not to be seen.
+absl::Status CheckIsMounted(const v1::JournalEntry& entry) {
+  CKPT_ASSIGN_OR_RETURN(const HierarchyMounts mounts, FindHierarchyMounts());
+  const std::string& mount =
+      entry.hierarchy() == v1::HIERARCHY_V2 ? mounts.v2 : mounts.v1_freezer;
+  if (!mount.empty() && absl::StartsWith(entry.cgroup(), mount + "/")) {
+    return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat("cgroup ", entry.cgroup(),
+                   " is in no hierarchy that is mounted here; try again where "
+                   "it is"));
+}
+
 v1::FreezerState StateOf(Freezer& freezer) {
   const auto status = freezer.GetStatus(/*with_tasks=*/false);
   return status.ok() ? status->state() : v1::FREEZER_STATE_UNSPECIFIED;
@@ -59,8 +73,10 @@ class Recovery {
   absl::StatusOr<v1::RecoverReport> Run();
 
  private:
-  // The group of an entry; null when it is no more.
-  std::unique_ptr<Cgroup> OpenGroup(const v1::JournalEntry& entry);
+  // The group of an entry; null when it is no more.  Any other trouble is none
+  // of the entry's: it may be all that tells of a frozen group.
+  absl::StatusOr<std::unique_ptr<Cgroup>> OpenGroup(
+      const v1::JournalEntry& entry);
   void RemoveStale(const Journal::Item& item);
   void RecoverGroup(const Journal::Item& item, Cgroup& group);
   absl::Status Undo(const Journal::Item& item, Freezer& freezer,
@@ -71,14 +87,20 @@ class Recovery {
   v1::RecoverReport report_;
 };
 
-std::unique_ptr<Cgroup> Recovery::OpenGroup(const v1::JournalEntry& entry) {
+absl::StatusOr<std::unique_ptr<Cgroup>> Recovery::OpenGroup(
+    const v1::JournalEntry& entry) {
   if (!IsValid(entry)) return nullptr;
   auto group = options_.open(entry.cgroup());
-  if (!group.ok() || (*group)->hierarchy() != entry.hierarchy() ||
+  if (absl::IsNotFound(group.status())) {
+    CKPT_RETURN_IF_ERROR(CheckIsMounted(entry));
+    return nullptr;
+  }
+  CKPT_RETURN_IF_ERROR(group.status());
+  if ((*group)->hierarchy() != entry.hierarchy() ||
       (*group)->id() != entry.inode()) {
     return nullptr;
   }
-  return *std::move(group);
+  return group;
 }
 
 void Recovery::RemoveStale(const Journal::Item& item) {
@@ -129,11 +151,17 @@ absl::StatusOr<v1::RecoverReport> Recovery::Run() {
   for (const Journal::Item& item : items) {
     if (!item.entry.hold().abandoned()) continue;
     if (item.parsed && IsOfNewerCkpt(item.entry)) continue;
-    const auto group = item.parsed ? OpenGroup(item.entry) : nullptr;
-    if (group == nullptr) {
+    absl::StatusOr<std::unique_ptr<Cgroup>> group = nullptr;
+    if (item.parsed) group = OpenGroup(item.entry);
+    if (!group.ok()) {
+      v1::RecoveredGroup& result = *report_.add_groups();
+      result.set_cgroup(item.entry.cgroup());
+      *result.mutable_hold() = item.entry.hold();
+      result.set_problem(std::string(group.status().message()));
+    } else if (*group == nullptr) {
       RemoveStale(item);
     } else {
-      RecoverGroup(item, *group);
+      RecoverGroup(item, **group);
     }
   }
   return report_;

@@ -106,6 +106,30 @@ TEST_P(RecoverTest, AFrozenGroupThatSomebodyThawedSinceStaysThawed) {
   EXPECT_EQ(Entries(), 0U);
 }
 
+TEST_P(RecoverTest, AnEntryStaysWhenItsGroupCannotBeOpenedNow) {
+  Freeze();
+  Abandon(Entry());
+  RecoverOptions options;
+  options.open = [](const std::string&) {
+    return absl::ResourceExhaustedError("too many open files");
+  };
+  const auto report = Recover(journal_, options);
+  ASSERT_TRUE(report.ok()) << report.status();
+  ASSERT_EQ(report->groups_size(), 1);
+  EXPECT_EQ(report->groups(0).problem(), "too many open files");
+  EXPECT_EQ(report->stale(), 0);
+  EXPECT_TRUE(MustRecover().groups(0).thawed());
+  Expect(CgroupState::kThawed);
+}
+
+TEST_P(RecoverTest, AnEntryStaysWhereItsHierarchyIsNotMounted) {
+  v1::JournalEntry entry = Entry();
+  entry.set_cgroup("/not/mounted/here/job");
+  Abandon(entry);
+  EXPECT_NE(MustRecover().groups(0).problem(), "");
+  EXPECT_EQ(Entries(), 1U);
+}
+
 TEST_P(RecoverTest, ADryRunChangesNothing) {
   Freeze();
   Abandon(Entry());

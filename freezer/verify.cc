@@ -199,6 +199,11 @@ absl::StatusOr<v1::VerifyFreezeReport> VerifyFreeze(
   report.set_except(options.except);
   report.set_subtree(options.subtree);
   v1::FreezeReport& freeze = *report.mutable_freeze();
+  if (absl::IsNotFound(proc.Stat(options.root).status())) {
+    return absl::NotFoundError(
+        absl::StrCat("there is no process ", options.root,
+                     ", the root of the tree; name one that lives"));
+  }
   CKPT_ASSIGN_OR_RETURN(*freeze.mutable_before(),
                         freezer.GetStatus(/*with_tasks=*/false));
   if (!IsFrozen(group, proc, freeze)) return NotFrozen(group, proc, freeze);

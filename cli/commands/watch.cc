@@ -76,7 +76,7 @@ absl::StatusOr<Output> Run(const Arguments& arguments, const Context& context) {
     if (absl::IsCancelled(events.status())) return Output();
     CKPT_RETURN_IF_ERROR(events.status());
     for (const v1::WatchEvent& event : *events) {
-      context.emit(event, RenderWatchEvent(event));
+      CKPT_RETURN_IF_ERROR(context.emit(event, RenderWatchEvent(event)));
     }
     if (IsReached(goal, *watch)) return Output();
     if (watch->AllRemoved()) {
@@ -84,7 +84,8 @@ absl::StatusOr<Output> Run(const Arguments& arguments, const Context& context) {
       return absl::AbortedError(absl::StrCat(
           "there is no group left that could become ", arguments.Get("until")));
     }
-    if (events->empty()) {
+    // Events without a pause must not outlast --for.
+    if (Clock::Real().Now() >= deadline) {
       if (!goal.given) return Output();
       return absl::DeadlineExceededError(
           absl::StrCat("not ", arguments.Get("until"), " within ",
@@ -109,8 +110,9 @@ Command WatchCommand() {
       /*needs_root=*/false,
       WithGroupFlags({{"for", "D", "end after this long"},
                       {"until", "STATE",
-                       "end when all groups are THAWED, FREEZING, FROZEN or "
-                       "REMOVED; exit status 4 if --for passes before"}}),
+                       "end when all groups that are left are THAWED, FREEZING "
+                       "or FROZEN, or all are REMOVED; exit status 4 if --for "
+                       "passes before"}}),
       &Run};
 }
 
