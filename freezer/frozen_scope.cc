@@ -25,7 +25,7 @@ absl::Status FrozenScope::Leave() {
 absl::Status FrozenScope::LeaveThawed() {
   if (!entered_) return absl::OkStatus();
   entered_ = false;
-  const absl::Status status =
+  absl::Status status =
       freezer_.Thaw({.deadline = freezer_.clock().Now() + kLeaveLimit})
           .status();
   if (absl::IsNotFound(status)) return absl::OkStatus();
@@ -40,7 +40,7 @@ absl::Status FrozenScope::LeaveThawed() {
 absl::Status FrozenScope::LeaveFrozen() {
   if (!entered_) return absl::OkStatus();
   entered_ = false;
-  const absl::Status status =
+  absl::Status status =
       freezer_.Freeze({.deadline = freezer_.clock().Now() + kLeaveLimit})
           .status();
   if (absl::IsNotFound(status) || absl::IsAborted(status)) {

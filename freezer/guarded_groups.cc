@@ -111,7 +111,7 @@ void GuardedGroups::LeaveOut(size_t i) {
 absl::Status GuardedGroups::GiveBack(size_t i) {
   if (holds_[i] == nullptr || groups_[i]->is_root()) return absl::OkStatus();
   Freezer& freezer = *freezers_[i];
-  const absl::Status status =
+  absl::Status status =
       holds_[i]->give_back_frozen()
           ? freezer.WriteRequest(true)
           : freezer.Thaw({.deadline = freezer.clock().Now() + kGiveBackLimit})

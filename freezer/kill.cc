@@ -68,7 +68,7 @@ absl::Status SendKill(Cgroup& group, Signaller& signaller,
   }
   CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> pids,
                         group.SubtreeProcesses());
-  const absl::Status killed = group.Write(kV2KillFile, "1");
+  absl::Status killed = group.Write(kV2KillFile, "1");
   if (absl::IsNotFound(killed)) {
     return SignalAll(group, SIGKILL, signaller, signalled);
   }

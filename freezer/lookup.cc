@@ -70,6 +70,7 @@ absl::StatusOr<std::vector<std::string>> CandidatePaths(
         absl::StrCat("looked for: ", roots.front()),
         roots.size() > 1 ? absl::StrCat(", ", roots.back()) : "", ")"));
   }
+  paths.reserve(roots.size());
   for (const std::string& root : roots) {
     paths.push_back(clean == "/" ? root : absl::StrCat(root, clean));
   }

@@ -38,7 +38,7 @@ absl::Status GiveBack(Freezer& freezer, const v1::JournalEntry& entry) {
     // reason to let go of it.
     return freezer.WriteRequest(true);
   }
-  const absl::Status status =
+  absl::Status status =
       freezer.Thaw({.deadline = freezer.clock().Now() + kThawLimit}).status();
   // Its own request is taken back; the ancestor is none of our business.
   if (absl::IsFailedPrecondition(status)) return absl::OkStatus();
