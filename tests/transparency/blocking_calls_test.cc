@@ -22,6 +22,8 @@ constexpr const char* kInterruptedByBoth[] = {"epoll_wait", "recv_udp_timeout",
                                               "semop"};
 constexpr const char* kInterruptedByV2[] = {"recv_unix_timeout",
                                             "sigtimedwait"};
+// v1 leaves those two alone while they sleep, but not always on their way into
+// the sleep or out of it (seen, seldom).
 
 template <size_t N>
 bool Contains(const char* const (&names)[N], const std::string& name) {
@@ -37,10 +39,13 @@ class BlockingCallsTest : public CyclesTest,
 
   std::string call() const { return std::get<0>(GetParam()); }
 
+  bool IsV2() const { return std::get<1>(GetParam()) == CgroupVersion::kV2; }
   bool IsInterrupted() const {
     return Contains(kInterruptedByBoth, call()) ||
-           (std::get<1>(GetParam()) == CgroupVersion::kV2 &&
-            Contains(kInterruptedByV2, call()));
+           (IsV2() && Contains(kInterruptedByV2, call()));
+  }
+  bool MayBeInterrupted() const {
+    return !IsV2() && Contains(kInterruptedByV2, call());
   }
 };
 
@@ -52,7 +57,8 @@ TEST_P(BlockingCallsTest, GoesOnUnlessDocumented) {
     Cycle();
     found = WaitForBeats(status_path(), 1, Soon());
   }
-  if (!IsInterrupted()) {
+  if (MayBeInterrupted() && found.ok()) return;
+  if (!IsInterrupted() && !MayBeInterrupted()) {
     EXPECT_EQ(found, absl::OkStatus());
     return;
   }
