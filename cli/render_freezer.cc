@@ -60,9 +60,12 @@ void AppendTasks(absl::string_view title,
 absl::string_view FrozenWord(const v1::CgroupStatus& status,
                              const v1::TaskInfo& task) {
   if (task.frozen()) return "yes";
-  const bool is_told = status.state() == v1::FREEZER_STATE_THAWED ||
-                       (task.state() != "S" && task.state() != "D") ||
-                       !task.wchan().empty();
+  const bool is_told =
+      status.state() == v1::FREEZER_STATE_THAWED ||
+      (task.state() != "S" && task.state() != "D") ||
+      // v1 shows D for what is frozen.
+      (status.hierarchy() == v1::HIERARCHY_V1 && task.state() == "S") ||
+      !task.wchan().empty();
   return is_told ? "no" : "?";
 }
 
