@@ -1,4 +1,7 @@
 // The reports of the freezer's verbs; render.cc has the others.
+
+#include <unistd.h>
+
 #include <algorithm>
 #include <string>
 
@@ -65,7 +68,8 @@ absl::string_view FrozenWord(const v1::CgroupStatus& status,
       (task.state() != "S" && task.state() != "D") ||
       // v1 shows D for what is frozen.
       (status.hierarchy() == v1::HIERARCHY_V1 && task.state() == "S") ||
-      !task.wchan().empty();
+      // To root an empty one says that the thread does not wait.
+      ::geteuid() == 0 || !task.wchan().empty();
   return is_told ? "no" : "?";
 }
 
