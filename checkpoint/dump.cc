@@ -304,6 +304,8 @@ absl::Status DumpOperation::Finish() {
     report_.mutable_times()->set_frozen_seconds(
         absl::ToDoubleSeconds(clock_.Now() - frozen_at_));
     CKPT_RETURN_IF_ERROR(guardian_->Disarm());
+    if (environment_.job_released != nullptr) environment_.job_released();
+    CKPT_RETURN_IF_ERROR(FaultPoint("dump.released"));
     return Commit();
   }
   CKPT_RETURN_IF_ERROR(CheckJobIsGone());

@@ -36,6 +36,9 @@ struct DumpEnvironment {
   // If set: called when CRIU has written its files, which may still be changed,
   // and holds all tasks.  An error gives the job back.
   std::function<absl::Status(int image_dir_fd)> image_written = nullptr;
+  // If set: called when a job that is left alone goes on, and its image, which
+  // is complete and was looked at, is not yet on the disk.
+  std::function<void()> job_released = nullptr;
 };
 
 // Errors:

@@ -83,22 +83,39 @@ ckpt_mailbox Mailbox::Fill(ckpt_mailbox_state state, int error, int64_t number,
 
 absl::Status Mailbox::Write(ckpt_mailbox_state state, int error, int64_t number,
                             absl::string_view text) const {
+  constexpr size_t kState = offsetof(ckpt_mailbox, state);
+  constexpr size_t kRest = offsetof(ckpt_mailbox, error);
   CKPT_ASSIGN_OR_RETURN(const ckpt_mailbox before, Read());
-  if (before.state != CKPT_MAILBOX_READY) return WaitsNoLonger(where_.pid);
-  const ckpt_mailbox box = Fill(state, error, number, text);
+  ckpt_mailbox box = Fill(state, error, number, text);
+  if (before.state == CKPT_MAILBOX_WRITTEN) {
+    // It may be reading what came with that, and looks at the state again when
+    // it has.
+    box.state = CKPT_MAILBOX_CHANGING;
+    CKPT_RETURN_IF_ERROR(WritePart(box, kState, kRest));
+    box.state = state;
+  } else if (before.state != CKPT_MAILBOX_READY) {
+    return WaitsNoLonger(where_.pid);
+  }
   // All the rest first, as the process takes what it finds when the state
   // changes.
-  constexpr size_t kRest = offsetof(ckpt_mailbox, error);
+  CKPT_RETURN_IF_ERROR(WritePart(box, kRest, sizeof box));
+  return WritePart(box, kState, kRest);
+}
+
+absl::Status Mailbox::WritePart(const ckpt_mailbox& box, size_t start,
+                                size_t end) const {
   const char* const bytes = reinterpret_cast<const char*>(&box);
-  const off_t start = static_cast<off_t>(where_.address);
-  if (::pwrite(memory_.get(), bytes + kRest, sizeof box - kRest,
-               start + static_cast<off_t>(kRest)) < 0 ||
-      ::pwrite(memory_.get(), &box.state, sizeof box.state,
-               start + static_cast<off_t>(offsetof(ckpt_mailbox, state))) < 0) {
-    return ErrnoToStatus(errno, "write the memory of process",
-                         absl::StrCat(where_.pid));
+  if (::pwrite(memory_.get(), bytes + start, end - start,
+               static_cast<off_t>(where_.address + start)) >= 0) {
+    return absl::OkStatus();
   }
-  return absl::OkStatus();
+  return ErrnoToStatus(errno, "write the memory of process",
+                       absl::StrCat(where_.pid));
+}
+
+absl::Status Mailbox::WriteWritten(int64_t number,
+                                   const std::string& image) const {
+  return Write(CKPT_MAILBOX_WRITTEN, 0, number, image);
 }
 
 absl::Status Mailbox::WriteDone(int64_t number,

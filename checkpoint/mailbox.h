@@ -42,6 +42,10 @@ class Mailbox {
   // Aborted when it waits no longer.
   absl::Status AwaitReady(Clock& clock, absl::Time deadline) const;
 
+  // The image is complete, though not on the disk: for a process that does not
+  // wait for that.  WriteDone() or WriteFailed() follows.  Errors as
+  // WriteDone().
+  absl::Status WriteWritten(int64_t number, const std::string& image) const;
   // Ends the wait of the process.  Aborted when it has ended, or waits no
   // longer: nothing was written then.
   absl::Status WriteDone(int64_t number, const std::string& image) const;
@@ -58,6 +62,8 @@ class Mailbox {
       : where_(where), memory_(std::move(memory)) {}
 
   absl::StatusOr<ckpt_mailbox> Read() const;
+  absl::Status WritePart(const ckpt_mailbox& box, size_t start,
+                         size_t end) const;
   absl::Status Write(ckpt_mailbox_state state, int error, int64_t number,
                      absl::string_view text) const;
   ckpt_mailbox Fill(ckpt_mailbox_state state, int error, int64_t number,

@@ -48,6 +48,21 @@ TEST_F(MailboxTest, FailureBringsErrnoAndMessageThatIsCutIfTooLong) {
   EXPECT_EQ(std::strlen(box_.text), sizeof box_.text - 1);
 }
 
+TEST_F(MailboxTest, WrittenIsFollowedByTheEnd) {
+  const auto mailbox = Mailbox::Open(Address());
+  ASSERT_TRUE(mailbox.ok()) << mailbox.status();
+  EXPECT_EQ(mailbox->WriteWritten(3, "/store/a.3"), absl::OkStatus());
+  EXPECT_EQ(box_.state, CKPT_MAILBOX_WRITTEN);
+  EXPECT_EQ(box_.number, 3);
+  EXPECT_STREQ(box_.text, "/store/a.3");
+
+  EXPECT_EQ(mailbox->WriteFailed(absl::ResourceExhaustedError("full")),
+            absl::OkStatus());
+  EXPECT_EQ(box_.state, CKPT_MAILBOX_FAILED);
+  EXPECT_EQ(box_.error, ENOSPC);
+  EXPECT_STREQ(box_.text, "full");
+}
+
 TEST_F(MailboxTest, WhoWaitsNoLongerIsNotWrittenTo) {
   const auto mailbox = Mailbox::Open(Address());
   ASSERT_TRUE(mailbox.ok()) << mailbox.status();

@@ -178,6 +178,14 @@ absl::StatusOr<v1::DumpReport> SelfDumpOperation::Run() {
   environment.image_written = [this](int image_dir_fd) {
     return OnImageWritten(image_dir_fd);
   };
+  if (request_.early) {
+    environment.job_released = [this] {
+      // One that has ended, or executes another program, is not told; its image
+      // is worth as much.
+      (void)mailbox_.WriteWritten(number_,
+                                  absl::StrCat(name_path_, ".", number_));
+    };
+  }
   CKPT_ASSIGN_OR_RETURN(v1::DumpReport report, Dump(dump, environment));
   CKPT_RETURN_IF_ERROR(FaultPoint("self.dumped"));
   // The job is gone if it was to end, and nobody waits.

@@ -36,6 +36,8 @@ struct SelfDumpRequest {
   std::string cgroup;  // with kGroup; "": the asker's
   v1::Hierarchy hierarchy = v1::HIERARCHY_UNSPECIFIED;  // v2, then v1
   bool exit = false;                                    // end the job
+  // Tell the process when it goes on, not only when the image is on the disk.
+  bool early = false;
   uint32_t keep = 0;  // as many of the newest images; 0: all
   double timeout_seconds = kDefaultTimeoutSeconds;
   v1::CriuOptions criu;

@@ -10,6 +10,13 @@
  * As with fork(), one call returns twice: in the process that asked, and in
  * each process that is ever restarted from that image (`ckpt restore`).
  *
+ * To lose less time, let the image come to the disk beside the program, and ask
+ * when it is there:
+ *
+ *   long number = ckpt_self(CKPT_ASYNC, &options);
+ *   ... go on ...
+ *   if (number > 0 && ckpt_wait(-1) < 0) ... there is no such image ...
+ *
  * Nothing of ckpt is in the process before or after a call: no descriptor, no
  * child, no thread, no signal handler.  The work is done by the program `ckpt`,
  * which is started for it, and which needs root.
@@ -41,6 +48,11 @@ extern "C" {
 /* End the job once the image is on the disk: ckpt_self() then returns only in
  * the restarted process, or with an error. */
 #define CKPT_EXIT 4u
+/* Return when the job goes on, that is when all of it was written, looked at,
+ * and found complete; digests and the disk come after that, beside the job.
+ * Until ckpt_wait() says so there is no image, and it may still be lost.  Not
+ * with CKPT_EXIT. */
+#define CKPT_ASYNC 8u
 
 struct ckpt_options {
   size_t size; /* sizeof(struct ckpt_options) */
@@ -65,9 +77,13 @@ struct ckpt_options {
 /* Writes a checkpoint of the calling process (and more, see the flags).
  * `options` may be NULL.
  *
+ * Waits first for an image that an earlier call with CKPT_ASYNC has left under
+ * way.  If that was lost, and ckpt_wait() has not told of it, this call fails
+ * with its error, once, and does nothing else.
+ *
  * Returns the image's number, > 0, in the process that asked, when the image is
- * whole and on the disk; 0 in the restarted process; -1 with errno on error,
- * and then the job runs on as before:
+ * whole and on the disk (with CKPT_ASYNC: before); 0 in the restarted process;
+ * -1 with errno on error, and then the job runs on as before:
  *   EINVAL      flags or options
  *   EPERM       not root
  *   ENOENT      no such program, group or CRIU
@@ -84,11 +100,25 @@ struct ckpt_options {
  */
 long ckpt_self(unsigned flags, const struct ckpt_options *options);
 
-/* What went wrong in the last ckpt_self() of this thread, or in a callback
- * after its checkpoint; "" if nothing did.  Valid until the thread's next. */
+/* Waits until the image of this process's last successful ckpt_self() with
+ * CKPT_ASYNC is on the disk, or lost; at most so long; -1: until its timeout.
+ * Any thread may call it, and again; more than one may wait.
+ *
+ * Returns the image's number; or -1 with errno:
+ *   EINPROGRESS  not yet, and the time is over; 0 only looks
+ *   ECHILD       there is none; also in the restarted process, which has been
+ *                told by a 0, and in a forked child
+ *   others       it was lost, as of ckpt_self(); mostly ENOSPC, and EIO when
+ *                ckpt was killed, in which case it may be there all the same
+ */
+long ckpt_wait(int timeout_ms);
+
+/* What went wrong in the last ckpt_self() or ckpt_wait() of this thread, or in
+ * a callback after its checkpoint; "" if nothing did.  Valid until the thread's
+ * next. */
 const char *ckpt_last_error(void);
 
-/* Path of the image that the last ckpt_self() of this thread made, or that this
+/* Path of the image that the last of them in this thread made, or that this
  * process was restarted from in it; "" after an error. */
 const char *ckpt_last_image(void);
 
@@ -109,7 +139,8 @@ struct ckpt_callbacks {
    * A failure, or the limit's end, cancels the checkpoint. */
   int (*before)(void *data);
   /* In the process that asked, when the checkpoint is over: `result` is what
-   * ckpt_self() will return.  Also after a failed or cancelled checkpoint, for
+   * ckpt_self() will return, with CKPT_ASYNC before the image is on the disk.
+   * Also after a failed or cancelled checkpoint, for
    * those whose `before` has returned 0.  In the order of registration. */
   int (*after)(void *data, long result);
   /* In the restarted process: reopen, reseed, reconnect. */

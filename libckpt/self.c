@@ -1,6 +1,5 @@
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/futex.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -8,10 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "libckpt/answer.h"
 #include "libckpt/callbacks.h"
 #include "libckpt/ckpt.h"
 #include "libckpt/error.h"
@@ -20,23 +18,12 @@
 
 enum {
   kDefaultTimeoutMs = 120 * 1000,
-  /* ckpt ends by itself at the timeout, and is waited for this much longer. */
-  kGraceMs = 30 * 1000,
-  kPollNs = 1000 * 1000,
-  kRoundsPerLook = 20, /* at whether ckpt is still there */
   kMostArguments = 64,
 };
-
-_Static_assert(sizeof(struct ckpt_mailbox) == CKPT_MAILBOX_BYTES,
-               "both sides agree on the size");
-
-/* In memory of our own, not of a file: so it is always in an image. */
-static struct ckpt_mailbox mailbox __attribute__((aligned(CKPT_MAILBOX_BYTES)));
 
 /* The process of which a thread is in ckpt_self(); 0: none.  A child that was
  * forked meanwhile has a copy with its parent's number. */
 static atomic_int busy;
-static atomic_ulong restarts;
 
 static int Enter(void) {
   const int self = (int)getpid();
@@ -124,13 +111,15 @@ static unsigned TimeoutMs(const struct ckpt_options *options) {
 }
 
 static long MakeCommand(struct command *command, unsigned flags,
-                        const struct ckpt_options *options) {
+                        const struct ckpt_options *options,
+                        const struct ckpt_mailbox *mailbox) {
   memset(command, 0, sizeof *command);
   const unsigned timeout_ms = TimeoutMs(options);
   snprintf(command->pid, sizeof command->pid, "%d", (int)getpid());
-  snprintf(command->mailbox, sizeof command->mailbox, "%p", (void *)&mailbox);
+  snprintf(command->mailbox, sizeof command->mailbox, "%p",
+           (const void *)mailbox);
   snprintf(command->request, sizeof command->request, "%llu",
-           (unsigned long long)mailbox.request);
+           (unsigned long long)mailbox->request);
   snprintf(command->timeout, sizeof command->timeout, "%ums", timeout_ms);
   snprintf(command->keep, sizeof command->keep, "%u", options->keep);
   DefaultImage(command->image, sizeof command->image);
@@ -148,6 +137,7 @@ static long MakeCommand(struct command *command, unsigned flags,
   if (flags & CKPT_CGROUP) Add(command, "--group");
   if (options->cgroup != NULL) AddPair(command, "--cgroup", options->cgroup);
   if (flags & CKPT_EXIT) Add(command, "--exit");
+  if (flags & CKPT_ASYNC) Add(command, "--early");
   for (int i = 0; options->arguments != NULL && options->arguments[i] != NULL;
        ++i) {
     if (i == kMostArguments) {
@@ -189,7 +179,7 @@ static long Check(unsigned flags, const struct ckpt_options *options) {
                      "a callback of an earlier checkpoint has not returned "
                      "yet; nothing was touched");
   }
-  if ((flags & ~(CKPT_TREE | CKPT_CGROUP | CKPT_EXIT)) != 0) {
+  if ((flags & ~(CKPT_TREE | CKPT_CGROUP | CKPT_EXIT | CKPT_ASYNC)) != 0) {
     return ckpt_fail(EINVAL, "flags 0x%x are not known; nothing was touched",
                      flags);
   }
@@ -197,6 +187,11 @@ static long Check(unsigned flags, const struct ckpt_options *options) {
     return ckpt_fail(EINVAL,
                      "CKPT_TREE and CKPT_CGROUP exclude each other; nothing "
                      "was touched");
+  }
+  if ((flags & CKPT_EXIT) && (flags & CKPT_ASYNC)) {
+    return ckpt_fail(EINVAL,
+                     "CKPT_EXIT and CKPT_ASYNC exclude each other; nothing was "
+                     "touched");
   }
   if (options->cgroup != NULL && !(flags & CKPT_CGROUP)) {
     return ckpt_fail(EINVAL,
@@ -219,72 +214,19 @@ static long Check(unsigned flags, const struct ckpt_options *options) {
   return 0;
 }
 
-static uint64_t NowMs(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-static uint32_t State(void) {
-  return __atomic_load_n(&mailbox.state, __ATOMIC_ACQUIRE);
-}
-
-/* Until the mailbox is written, or its writer is gone.  The last look comes
- * after the one that found it gone, as it writes before it ends. */
-static uint32_t AwaitAnswer(const struct ckpt_helper *helper,
-                            unsigned timeout_ms) {
-  const struct timespec pause = {0, kPollNs};
-  const uint64_t end = NowMs() + timeout_ms + kGraceMs;
-  for (unsigned round = 1; State() == CKPT_MAILBOX_READY; ++round) {
-    if (round % kRoundsPerLook == 0) {
-      if (!ckpt_helper_is_alive(helper)) break;
-      if (NowMs() > end) {
-        ckpt_helper_kill(helper);
-        break;
-      }
-    }
-    /* Who is stopped and let go in here looks again at once. */
-    syscall(SYS_futex, &mailbox.state, FUTEX_WAIT_PRIVATE, CKPT_MAILBOX_READY,
-            &pause, NULL, 0);
-  }
-  return State();
-}
-
-static long TakeAnswer(uint32_t state) {
-  if (state == CKPT_MAILBOX_READY) {
-    return ckpt_fail(EIO,
-                     "ckpt ended without an answer, as when it is killed; the "
-                     "job runs on, and there may be an image");
-  }
-  if (state == CKPT_MAILBOX_FAILED) {
-    return ckpt_fail(mailbox.error, "%s", mailbox.text);
-  }
-  ckpt_remember_image(mailbox.text);
-  if (state == CKPT_MAILBOX_DONE) return (long)mailbox.number;
-  atomic_fetch_add(&restarts, 1);
-  return 0;
-}
-
-static void PrepareMailbox(void) {
-  const uint64_t last = mailbox.request;
-  memset(&mailbox, 0, sizeof mailbox);
-  mailbox.magic = CKPT_MAILBOX_MAGIC;
-  mailbox.request = last + 1;
-}
-
 static long Checkpoint(unsigned flags, const struct ckpt_options *options,
                        const char *program) {
   struct command command;
   struct ckpt_helper helper;
-  PrepareMailbox();
-  if (MakeCommand(&command, flags, options) != 0) return -1;
+  const struct ckpt_mailbox *mailbox = ckpt_answer_prepare();
+  if (MakeCommand(&command, flags, options, mailbox) != 0) return -1;
   const int error = ckpt_helper_start(&helper, program, command.argv);
   if (error != 0) {
     return ckpt_fail(error, "%s cannot be started: %s; nothing was touched",
                      program, strerror(error));
   }
-  __atomic_store_n(&mailbox.state, CKPT_MAILBOX_READY, __ATOMIC_RELEASE);
-  return TakeAnswer(AwaitAnswer(&helper, TimeoutMs(options)));
+  return ckpt_answer_await(&helper, TimeoutMs(options),
+                           (flags & CKPT_ASYNC) != 0);
 }
 
 static long CheckpointWithCallbacks(unsigned flags,
@@ -295,6 +237,7 @@ static long CheckpointWithCallbacks(unsigned flags,
   if (CopyOptions(&options, given) != 0) return -1;
   if (Check(flags, &options) != 0) return -1;
   if (FindProgram(&options, program, sizeof program) != 0) return -1;
+  if (ckpt_answer_settle() != 0) return -1;
   ckpt_callbacks_snapshot(&callbacks);
   long result = ckpt_callbacks_before(&callbacks);
   if (result == 0) result = Checkpoint(flags, &options, program);
@@ -322,5 +265,3 @@ long ckpt_self(unsigned flags, const struct ckpt_options *options) {
   Leave();
   return result;
 }
-
-unsigned long ckpt_restarts(void) { return atomic_load(&restarts); }

@@ -24,6 +24,9 @@ enum ckpt_mailbox_state {
   CKPT_MAILBOX_FAILED = 2,    /* error, text: the message */
   CKPT_MAILBOX_DONE = 3,      /* number, text: the path of the image */
   CKPT_MAILBOX_RESTARTED = 4, /* the same; only ever in images */
+  /* Only for who asked for it (`--early`), between READY and the end: */
+  CKPT_MAILBOX_WRITTEN = 5,  /* as DONE, but the image is not yet on the disk */
+  CKPT_MAILBOX_CHANGING = 6, /* what WRITTEN came with is being overwritten */
 };
 
 /* To be aligned to its size: it must not cross a page. */

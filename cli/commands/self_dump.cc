@@ -56,6 +56,10 @@ absl::StatusOr<checkpoint::SelfDumpRequest> ParseRequest(
   CKPT_ASSIGN_OR_RETURN(request.hierarchy, HierarchyFlag(arguments));
   request.image = arguments.Get("image");
   request.exit = arguments.Has("exit");
+  request.early = arguments.Has("early");
+  if (request.exit && request.early) {
+    return absl::InvalidArgumentError("--exit and --early exclude each other");
+  }
   CKPT_ASSIGN_OR_RETURN(const int32_t keep, arguments.Number("keep"));
   request.keep = static_cast<uint32_t>(keep);
   CKPT_ASSIGN_OR_RETURN(
@@ -116,6 +120,8 @@ Command SelfDumpCommand() {
            {"group", "", "the tree in --cgroup, or in its own group"},
            {"image", "NAME|PATH", "a name, to which .NUMBER is added"},
            {"exit", "", "end the job"},
+           {"early", "",
+            "tell the process when it goes on, before the image is on the disk"},
            {"keep", "N", "remove all but the N newest images (keep all)"},
            {"timeout", "D", "give up after this long (120s)"}}))),
       &Run};

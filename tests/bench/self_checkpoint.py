@@ -3,12 +3,13 @@
 
     sudo tests/bench/self_checkpoint.py [--runs N] [--mib N] [--ckpt PATH] [--criu PATH]
 
-A process with 100 MiB of random memory calls ckpt_self() and goes on; in turn,
-the same process is dumped by `criu dump --leave-running`.  Prints medians of
-interleaved runs: the whole call, as the program sees it, and the whole criu
-process.  ckpt_self() returns when the image is on the disk, with SHA-256
-digests of all files; CRIU does neither, so a third row adds an fsync of CRIU's
-files, and a fourth the digests (sha256sum).
+A process with 100 MiB of random memory calls ckpt_self() and goes on, once with
+CKPT_ASYNC and once without; in turn, the same process is dumped by
+`criu dump --leave-running`.  Prints medians of interleaved runs: the whole call,
+as the program sees it, and the whole criu process.  Without CKPT_ASYNC, and with
+it in ckpt_wait(), the image is on the disk, with SHA-256 digests of all files;
+CRIU does neither, so a further row adds an fsync of CRIU's files, and the last
+the digests (sha256sum).
 """
 import argparse
 import ctypes
@@ -34,11 +35,16 @@ class Options(ctypes.Structure):
                 ("arguments", ctypes.POINTER(ctypes.c_char_p))]
 
 
+ASYNC = 8  # CKPT_ASYNC
+
+
 def job(directory, mib, library_path, ckpt):
-    """The process: for each file ask.N a checkpoint, and its seconds in done.N."""
+    """The process: for each file ask.N, which holds the flags, a checkpoint, and its seconds with
+    those of ckpt_wait() after it in done.N."""
     memory = bytearray(os.urandom(mib << 20))
     library = ctypes.CDLL(library_path)
     library.ckpt_self.restype = ctypes.c_long
+    library.ckpt_wait.restype = ctypes.c_long
     library.ckpt_last_error.restype = ctypes.c_char_p
     options = Options(size=ctypes.sizeof(Options), image=b"bench", program=os.fsencode(ckpt),
                       store=os.fsencode(directory + "/store"), keep=1)
@@ -47,23 +53,32 @@ def job(directory, mib, library_path, ckpt):
         if not os.path.exists("%s/ask.%d" % (directory, number)):
             time.sleep(0.002)
             continue
+        flags = int(open("%s/ask.%d" % (directory, number)).read())
         start = time.monotonic()
-        made = library.ckpt_self(0, ctypes.byref(options))
-        seconds = time.monotonic() - start
+        made = library.ckpt_self(flags, ctypes.byref(options))
+        called = time.monotonic()
+        if made > 0 and flags & ASYNC:
+            made = library.ckpt_wait(-1)
+        waited = time.monotonic()
         with open(directory + "/new", "w") as file:
-            file.write("%.6f" % seconds if made > 0 else library.ckpt_last_error().decode())
+            file.write("%.6f %.6f" % (called - start, waited - start) if made > 0
+                       else library.ckpt_last_error().decode())
         os.rename(directory + "/new", "%s/done.%d" % (directory, number))
         number += 1
 
 
-def self_checkpoint(directory, number):
-    open("%s/ask.%d" % (directory, number), "w").close()
+def self_checkpoint(directory, number, flags):
+    """Seconds of ckpt_self(), and of it with ckpt_wait()."""
+    with open(directory + "/new-ask", "w") as file:
+        file.write(str(flags))
+    os.rename(directory + "/new-ask", "%s/ask.%d" % (directory, number))
     done = "%s/done.%d" % (directory, number)
     while not os.path.exists(done):
         time.sleep(0.002)
     text = open(done).read()
     try:
-        return float(text)
+        called, waited = map(float, text.split())
+        return called, waited
     except ValueError:
         sys.exit(text)
 
@@ -108,11 +123,14 @@ def main():
          "--library", os.path.abspath(options.library), "--ckpt", os.path.abspath(options.ckpt)],
         start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL)
-    names = ["ckpt_self()", "criu dump --leave-running", "  and fsync", "  and sha256sum"]
+    names = ["ckpt_self(CKPT_ASYNC)", "  and ckpt_wait()", "ckpt_self(0)",
+             "criu dump --leave-running", "  and fsync", "  and sha256sum"]
     samples = {name: [] for name in names}
     try:
         for number in range(options.runs + 1):
-            row = (self_checkpoint(directory, number), *criu_dump(options, directory, process.pid))
+            row = (*self_checkpoint(directory, 2 * number, ASYNC),
+                   self_checkpoint(directory, 2 * number + 1, 0)[0],
+                   *criu_dump(options, directory, process.pid))
             if number > 0:  # the first round warms caches up
                 for name, seconds in zip(names, row):
                     samples[name].append(1000 * seconds)
@@ -124,9 +142,12 @@ def main():
     print("%-28s %8s %8s %8s" % ("", "min", "median", "max"))
     for name, values in samples.items():
         print("%-28s %8.1f %8.1f %8.1f" % (name, min(values), statistics.median(values), max(values)))
-    ours = statistics.median(samples[names[0]])
-    for name in names[1:]:
-        print("ckpt_self() / %s: %.2f (medians)" % (name.strip(), ours / statistics.median(samples[name])))
+    for ours, theirs in ((0, 3), (2, 3), (2, 4), (2, 5)):
+        ratios = [a / b for a, b in zip(samples[names[ours]], samples[names[theirs]])]
+        print("%s / %s: %.2f (medians), %.2f (median of the rounds' ratios)" % (
+            names[ours], names[theirs].strip(),
+            statistics.median(samples[names[ours]]) / statistics.median(samples[names[theirs]]),
+            statistics.median(ratios)))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
 // A job checkpoints itself: what the call returns in the process that asked and
 // in the restarted one, and that nothing of ckpt is left in either.
 
+#include <signal.h>
+
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
@@ -143,6 +146,54 @@ TEST_P(SelfCheckpointTest, TenTimesEachFromTheRestartedJob) {
     EXPECT_EQ(job_.AwaitLine("call"), Success(job_, i, 0, i, image));
     EXPECT_EQ(job_.AwaitLine("trace"), "trace same");
   }
+}
+
+TEST_P(SelfCheckpointTest, AsyncReturnsTwiceAndTheImageFollows) {
+  ASSERT_NO_FATAL_FAILURE(job_.Start({"--tree", "--children", "3", "--async"}));
+  EXPECT_EQ(job_.AwaitLine("call"), Success(job_, 1, 1, 0, "self.1"));
+  EXPECT_EQ(job_.AwaitLine("wait"),
+            absl::StrCat("wait 1 1 0 image ", job_.Image("self.1"), ": "));
+  EXPECT_EQ(job_.AwaitLine("trace"), "trace same");
+  EXPECT_EQ(job_.ckpt().Run({"verify", "self.1"}).exit_status, 0);
+  ASSERT_NO_FATAL_FAILURE(job_.End());
+  ASSERT_NO_FATAL_FAILURE(job_.Restore("self.1"));
+  EXPECT_EQ(job_.AwaitLine("call"), Success(job_, 1, 0, 1, "self.1"));
+  const std::string wait = job_.AwaitLine("wait");
+  EXPECT_TRUE(absl::StartsWith(wait, "wait 1 -1 ECHILD ")) << wait;
+  EXPECT_EQ(job_.AwaitLine("trace"), "trace same");
+}
+
+TEST_P(SelfCheckpointTest, AsyncCallsFollowEachOther) {
+  ASSERT_NO_FATAL_FAILURE(
+      job_.Start({"--async", "--no-wait", "--times", "10", "--keep", "2"}));
+  for (int i = 1; i <= 10; ++i) {
+    EXPECT_EQ(job_.AwaitLine("call"),
+              Success(job_, i, i, 0, absl::StrCat("self.", i)));
+  }
+  EXPECT_EQ(job_.AwaitLine("wait"),
+            absl::StrCat("wait 10 10 0 image ", job_.Image("self.10"), ": "));
+  EXPECT_EQ(job_.AwaitLine("trace"), "trace same");
+  EXPECT_EQ(job_.ckpt().Run({"verify", "self.10"}).exit_status, 0);
+  EXPECT_EQ(job_.ckpt().Run({"verify", "self.9"}).exit_status, 0);
+}
+
+// The program is gone before its image is on the disk, and the image is whole.
+TEST_P(SelfCheckpointTest, AsyncImageSurvivesTheProgram) {
+  ASSERT_NO_FATAL_FAILURE(job_.Start({"--async", "--no-wait", "--times", "2"},
+                                     {"CKPT_FAULT=dump.released=stop"},
+                                     /*held=*/true));
+  ASSERT_NO_FATAL_FAILURE(job_.Go());
+  EXPECT_EQ(job_.AwaitLine("call"), Success(job_, 1, 1, 0, "self.1"));
+  const pid_t helper = job_.AwaitStoppedHelper();
+  ASSERT_NO_FATAL_FAILURE(job_.End());
+  EXPECT_NE(job_.ckpt().Run({"show", "self.1"}).exit_status, 0);
+
+  ASSERT_EQ(::kill(helper, SIGCONT), 0);
+
+  ASSERT_EQ(WaitUntilGone(std::vector<pid_t>{helper}, Soon()),
+            absl::OkStatus());
+  ASSERT_NO_FATAL_FAILURE(job_.Restore("self.1"));
+  EXPECT_EQ(job_.AwaitLine("call"), Success(job_, 1, 0, 1, "self.1"));
 }
 
 TEST_P(SelfCheckpointTest, ExitEndsTheJobWhenTheImageIsWhole) {

@@ -59,6 +59,63 @@ TEST_P(SelfFaultTest, CallFailsAndTheNextWorks) {
   EXPECT_EQ(job_.AwaitLine("beat"), "beat");
 }
 
+// After the call has returned, with CKPT_ASYNC.
+class SelfAsyncFaultTest
+    : public testing::TestWithParam<std::tuple<std::string, std::string>> {
+ protected:
+  // In what the job says of an image that is lost at that point.
+  static std::string Error(const std::string& action) {
+    return action == "kill" ? "EIO" : "ENOSPC";
+  }
+
+  void Start(std::vector<std::string> words) {
+    const auto& [point, action] = GetParam();
+    words.insert(words.end(), {"--async", "--tree", "--children", "2"});
+    ASSERT_NO_FATAL_FAILURE(
+        job_.Start(words, {absl::StrCat("CKPT_FAULT=", point, "=", action)}));
+    const std::string first = job_.AwaitLine("call 1");
+    EXPECT_TRUE(absl::StartsWith(first, "call 1 1 0 ")) << first;
+  }
+
+  SelfJob job_{CgroupVersion::kV2};
+};
+
+TEST_P(SelfAsyncFaultTest, WaitTellsOfItAndTheNextCallWorks) {
+  ASSERT_NO_FATAL_FAILURE(Start({"--times", "2"}));
+  const std::string wait = job_.AwaitLine("wait 1");
+  EXPECT_TRUE(absl::StartsWith(
+      wait, absl::StrCat("wait 1 -1 ", Error(std::get<1>(GetParam())), " ")))
+      << wait;
+  EXPECT_EQ(job_.AwaitLine("trace"), "trace same");
+  EXPECT_EQ(job_.AwaitLine("beat"), "beat");
+  const std::string second = job_.AwaitLine("wait 2");
+  EXPECT_TRUE(absl::StrContains(second, " 0 image ")) << second;
+  EXPECT_EQ(job_.AwaitLine("trace"), "trace same");
+}
+
+TEST_P(SelfAsyncFaultTest, TheNextCallTellsOfItOnce) {
+  ASSERT_NO_FATAL_FAILURE(Start({"--times", "3", "--no-wait"}));
+  const std::string second = job_.AwaitLine("call 2");
+  EXPECT_TRUE(absl::StartsWith(
+      second, absl::StrCat("call 2 -1 ", Error(std::get<1>(GetParam())), " ")))
+      << second;
+  EXPECT_TRUE(absl::StrContains(second, "the checkpoint before")) << second;
+  EXPECT_EQ(job_.AwaitLine("beat"), "beat");
+  const std::string third = job_.AwaitLine("call 3");
+  EXPECT_TRUE(absl::StrContains(third, " 0 restarts 0 image ")) << third;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Points, SelfAsyncFaultTest,
+    testing::Combine(testing::Values("dump.released", "store.before_manifest",
+                                     "store.before_rename"),
+                     testing::Values("kill", "enospc")),
+    [](const auto& info) {
+      return absl::StrCat(
+          absl::StrReplaceAll(std::get<0>(info.param), {{".", "_"}}), "_",
+          std::get<1>(info.param));
+    });
+
 std::string CaseName(const testing::TestParamInfo<Case>& info) {
   const auto& [point, action, scope, version] = info.param;
   return absl::StrCat(absl::StrReplaceAll(point, {{".", "_"}}), "_", action,
@@ -71,9 +128,9 @@ INSTANTIATE_TEST_SUITE_P(
     Process, SelfFaultTest,
     testing::Combine(
         testing::Values("self.outside", "dump.before_freeze", "dump.verified",
-                        "dump.post_dump", "store.before_manifest",
-                        "store.before_rename", "store.after_rename",
-                        "dump.committed", "self.dumped"),
+                        "dump.post_dump", "dump.released",
+                        "store.before_manifest", "store.before_rename",
+                        "store.after_rename", "dump.committed", "self.dumped"),
         testing::Values("kill", "enospc"), testing::Values(Scope::kProcess),
         testing::Values(CgroupVersion::kV2)),
     CaseName);

@@ -5,6 +5,8 @@
  *   --times N             ask for N checkpoints (1), then wait to be killed
  *   --wait-for FILE       ask for the Nth when FILE.N is there
  *   --tree, --group, --exit, --keep N, --cgroup X, --argument A (repeatable)
+ *   --async               CKPT_ASYNC, and ckpt_wait() after each call
+ *   --no-wait             no ckpt_wait() but after the last
  *   --children N          processes that count in shared memory
  *   --threads N           threads that count
  *   --from-thread         ask from a thread that is not the first
@@ -19,6 +21,7 @@
  *   ready
  *   callback before | callback after RESULT | callback restart
  *   call I RESULT ERRNO restarts N image PATH: MESSAGE
+ *   wait I RESULT ERRNO image PATH: MESSAGE
  *   trace same | trace differs, was: ... is: ...
  *   beat                  all children and threads have counted on
  */
@@ -48,7 +51,7 @@ static const char *wait_for;
 static const char *callback_kind = "";
 static int times = 1;
 static int children, threads, from_thread, subreaper, ignore_sigchld;
-static int drop_root, as_init;
+static int drop_root, as_init, no_wait;
 static unsigned flags;
 static struct ckpt_options options = CKPT_OPTIONS_INIT;
 static const char *arguments[kMost + 1];
@@ -181,6 +184,14 @@ static long CallUntilFree(int number) {
   return result;
 }
 
+static void Wait(int number) {
+  const long result = ckpt_wait(-1);
+  const int error = errno;
+  Say("wait %d %ld %s image %s: %s", number, result,
+      result < 0 ? strerrorname_np(error) : "0", ckpt_last_image(),
+      ckpt_last_error());
+}
+
 static void Call(int number) {
   static struct trace before;
   trace_take(&before);
@@ -191,6 +202,7 @@ static void Call(int number) {
   Say("call %d %ld %s restarts %lu image %s: %s", number, result,
       result < 0 ? strerrorname_np(error) : "0", ckpt_restarts(),
       ckpt_last_image(), ckpt_last_error());
+  if ((flags & CKPT_ASYNC) && (!no_wait || number == times)) Wait(number);
   if (strcmp(callback_kind, "before-hangs") == 0 && error == ETIMEDOUT) return;
   CompareTraces(&before);
 }
@@ -235,13 +247,15 @@ static void Ask(void) {
 }
 
 static void ParseArguments(int argc, char **argv) {
-  enum { kTree = 1000, kGroup, kExit };
+  enum { kTree = 1000, kGroup, kExit, kAsync };
   const struct option known[] = {
       {"times", required_argument, NULL, 't'},
       {"wait-for", required_argument, NULL, 'w'},
       {"tree", no_argument, NULL, kTree},
       {"group", no_argument, NULL, kGroup},
       {"exit", no_argument, NULL, kExit},
+      {"async", no_argument, NULL, kAsync},
+      {"no-wait", no_argument, &no_wait, 1},
       {"keep", required_argument, NULL, 'k'},
       {"cgroup", required_argument, NULL, 'c'},
       {"argument", required_argument, NULL, 'a'},
@@ -261,6 +275,7 @@ static void ParseArguments(int argc, char **argv) {
     if (option == kTree) flags |= CKPT_TREE;
     if (option == kGroup) flags |= CKPT_CGROUP;
     if (option == kExit) flags |= CKPT_EXIT;
+    if (option == kAsync) flags |= CKPT_ASYNC;
     if (option == 'k') options.keep = (unsigned)atoi(optarg);
     if (option == 'c') options.cgroup = optarg;
     if (option == 'a') arguments[argument_count++] = optarg;

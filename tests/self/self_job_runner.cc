@@ -5,6 +5,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -80,6 +81,26 @@ std::string SelfJob::AwaitLine(const std::string& start) {
 std::vector<pid_t> SelfJob::Tree() const {
   const auto tree = ProcessTree(ProcFs::Real(), root_);
   return tree.ok() ? *tree : std::vector<pid_t>();
+}
+
+pid_t SelfJob::AwaitStoppedHelper() const {
+  ProcFs& proc = ProcFs::Real();
+  const std::string command =
+      absl::StrJoin(std::vector<std::string>{"ckpt", "self-dump", "--pid",
+                                             absl::StrCat(root_)},
+                    absl::string_view("\0", 1));
+  const absl::Time deadline = Soon();
+  while (Clock::Real().Now() < deadline) {
+    const auto pids = proc.Processes();
+    for (const pid_t pid : pids.ok() ? *pids : std::vector<pid_t>()) {
+      const auto cmdline = proc.Read(pid, "cmdline");
+      if (!cmdline.ok() || !absl::StartsWith(*cmdline, command)) continue;
+      const auto stat = proc.Stat(pid);
+      if (stat.ok() && stat->state == 'T') return pid;
+    }
+    Clock::Real().Sleep(kPollInterval);
+  }
+  return 0;
 }
 
 void SelfJob::End() {
