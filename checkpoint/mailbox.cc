@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
+#include "base/proc.h"
 #include "base/status.h"
 #include "store/criu_memory.h"
 
@@ -132,7 +133,7 @@ absl::Status Mailbox::MarkInImage(int image_dir_fd, int64_t number,
                                   const std::string& image) const {
   const ckpt_mailbox box = Fill(CKPT_MAILBOX_RESTARTED, 0, number, image);
   return WriteImageMemory(
-      image_dir_fd, where_.pid, where_.address,
+      image_dir_fd, InnermostPid(ProcFs::Real(), where_.pid), where_.address,
       absl::string_view(reinterpret_cast<const char*>(&box), sizeof box));
 }
 

@@ -39,7 +39,8 @@ class SelfDumpOperation {
   pid_t asker() const { return request_.asker.pid; }
 
   // We must be no part of what we dump.
-  absl::Status CheckWeAreOutside() const;
+  absl::Status CheckWeAreOutside(pid_t root) const;
+  absl::Status BelongsToTree(pid_t root) const;
   absl::StatusOr<v1::DumpRequest> MakeRequest();
   absl::Status CheckIsAlone() const;
   absl::Status ChooseImage(v1::DumpRequest& dump);
@@ -56,16 +57,21 @@ class SelfDumpOperation {
   int64_t number_ = 0;
 };
 
-absl::Status SelfDumpOperation::CheckWeAreOutside() const {
+absl::Status SelfDumpOperation::BelongsToTree(pid_t root) const {
+  return absl::FailedPreconditionError(absl::StrCat(
+      "ckpt itself (process ", ::getpid(), ") belongs to the tree of process ",
+      DescribeTask(proc_, root),
+      ", which adopts orphans: start a service outside of it (ckpt self-serve) "
+      "and name its socket by $CKPT_SOCKET",
+      kUntouched));
+}
+
+absl::Status SelfDumpOperation::CheckWeAreOutside(pid_t root) const {
   pid_t pid = ::getpid();
   while (pid > 1) {
     CKPT_ASSIGN_OR_RETURN(const ThreadStat stat, proc_.Stat(pid));
     pid = stat.ppid;
-    if (pid != asker()) continue;
-    return absl::FailedPreconditionError(
-        absl::StrCat("ckpt itself (process ", ::getpid(),
-                     ") belongs to the tree of process ",
-                     DescribeTask(proc_, asker()), kUntouched));
+    if (pid == root) return BelongsToTree(root);
   }
   return absl::OkStatus();
 }
@@ -144,7 +150,8 @@ absl::Status SelfDumpOperation::OnImageWritten(int image_dir_fd) {
     CKPT_ASSIGN_OR_RETURN(const ImageContents contents,
                           ReadContents(image_dir_fd));
     for (const ImageProcess& process : contents.processes) {
-      if (process.pid == asker() || process.state == ImageTaskState::kZombie) {
+      if (process.pid == InnermostPid(proc_, asker()) ||
+          process.state == ImageTaskState::kZombie) {
         continue;
       }
       return absl::FailedPreconditionError(absl::StrCat(
@@ -170,10 +177,11 @@ void SelfDumpOperation::RemoveOldImages(v1::DumpReport& report) const {
 }
 
 absl::StatusOr<v1::DumpReport> SelfDumpOperation::Run() {
-  CKPT_RETURN_IF_ERROR(CheckWeAreOutside());
+  CKPT_RETURN_IF_ERROR(CheckWeAreOutside(asker()));
   CKPT_RETURN_IF_ERROR(LeaveGroupsOf(asker()));
   CKPT_RETURN_IF_ERROR(FaultPoint("self.outside"));
   CKPT_ASSIGN_OR_RETURN(const v1::DumpRequest dump, MakeRequest());
+  CKPT_RETURN_IF_ERROR(CheckWeAreOutside(dump.pid()));
   DumpEnvironment environment = environment_;
   environment.image_written = [this](int image_dir_fd) {
     return OnImageWritten(image_dir_fd);
@@ -216,7 +224,8 @@ absl::Status TellFailure(const MailboxAddress& asker, absl::Status why) {
   if (told.ok()) {
     told = mailbox->AwaitReady(clock, clock.Now() + kReadyLimit);
   }
-  if (told.ok()) told = mailbox->WriteFailed(why);
+  // One that was told early waits for more.
+  if (told.ok() || absl::IsAborted(told)) told = mailbox->WriteFailed(why);
   return AppendError(std::move(why), "telling the process", told);
 }
 

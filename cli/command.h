@@ -78,6 +78,7 @@ Command RestoreCommand();
 Command ResumeCommand();
 Command RunCommand();
 Command SelfDumpCommand();
+Command SelfServeCommand();
 Command ShowCommand();
 Command StatusCommand();
 Command StopCommand();

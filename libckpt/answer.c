@@ -18,7 +18,9 @@ enum {
   /* ckpt ends by itself at the timeout, and is waited for this much longer. */
   kGraceMs = 30 * 1000,
   kPollNs = 1000 * 1000,
-  kRoundsPerLook = 20, /* at whether ckpt is still there */
+  kRoundsPerAsking = 1000, /* of a service, again */
+  kMostFailures = 10,      /* to ask it */
+  kRoundsPerLook = 20,     /* at whether ckpt is still there */
 };
 
 _Static_assert(sizeof(struct ckpt_mailbox) == CKPT_MAILBOX_BYTES,
@@ -39,6 +41,7 @@ struct answer {
 
 /* Who writes to the mailbox, and until when at the latest. */
 struct writer {
+  int is_service; /* then there is no helper that could be watched */
   struct ckpt_helper helper;
   uint64_t end_ms;
 };
@@ -98,10 +101,11 @@ static int IsOpen(const struct answer *answer, int early) {
 }
 
 static int IsGone(const struct writer *writer) {
+  const int is_over = NowMs() > writer->end_ms;
+  if (writer->is_service) return is_over;
   if (!ckpt_helper_is_alive(&writer->helper)) return 1;
-  if (NowMs() <= writer->end_ms) return 0;
-  ckpt_helper_kill(&writer->helper);
-  return 1;
+  if (is_over) ckpt_helper_kill(&writer->helper);
+  return is_over;
 }
 
 static void Pause(uint32_t state) {
@@ -113,11 +117,19 @@ static void Pause(uint32_t state) {
 
 /* Until there is an answer, or its writer is gone.  The last look comes after
  * the one that found it gone, as it writes before it ends. */
-static void Await(const struct writer *writer, int early,
+static void Await(const struct writer *writer,
+                  const struct ckpt_service *service, int early,
                   struct answer *answer) {
+  int failures = 0;
   for (unsigned round = 1;; ++round) {
     Read(answer);
     if (!IsOpen(answer, early)) return;
+    /* Again and again, as the service may be started anew, or be that of the
+     * node on which this process is restored. */
+    if (service != NULL && round % kRoundsPerAsking == 1) {
+      failures = ckpt_service_ask(service) == 0 ? 0 : failures + 1;
+      if (failures == kMostFailures) return;
+    }
     if (round % kRoundsPerLook == 0 && IsGone(writer)) {
       Read(answer);
       return;
@@ -180,12 +192,14 @@ struct ckpt_mailbox *ckpt_answer_prepare(void) {
   return &mailbox;
 }
 
-long ckpt_answer_await(const struct ckpt_helper *helper, unsigned timeout_ms,
-                       int early) {
-  struct answer answer;
-  const struct writer writer = {*helper, NowMs() + timeout_ms + kGraceMs};
+static void MakeReady(void) {
   __atomic_store_n(&mailbox.state, CKPT_MAILBOX_READY, __ATOMIC_RELEASE);
-  Await(&writer, early, &answer);
+}
+
+static long TakeAnswer(const struct writer *writer,
+                       const struct ckpt_service *service, int early) {
+  struct answer answer;
+  Await(writer, service, early, &answer);
   if (answer.state == CKPT_MAILBOX_RESTARTED) atomic_fetch_add(&restarts, 1);
   const long result = Tell(&answer, early);
   if (early && result > 0) {
@@ -193,11 +207,27 @@ long ckpt_answer_await(const struct ckpt_helper *helper, unsigned timeout_ms,
     pending.process = getpid();
     pending.settled = !IsOpen(&answer, 0);
     pending.told = pending.settled;
-    pending.writer = writer;
+    pending.writer = *writer;
     pending.answer = answer;
     Unlock();
   }
   return result;
+}
+
+long ckpt_answer_await(const struct ckpt_helper *helper, unsigned timeout_ms,
+                       int early) {
+  const struct writer writer = {.helper = *helper,
+                                .end_ms = NowMs() + timeout_ms + kGraceMs};
+  MakeReady();
+  return TakeAnswer(&writer, NULL, early);
+}
+
+long ckpt_answer_await_service(const struct ckpt_service *service,
+                               unsigned timeout_ms, int early) {
+  const struct writer writer = {.is_service = 1,
+                                .end_ms = NowMs() + timeout_ms + kGraceMs};
+  MakeReady();
+  return TakeAnswer(&writer, service, early);
 }
 
 long ckpt_answer_settle(void) {

@@ -13,6 +13,7 @@
 #define CKPT_LIBCKPT_ANSWER_H_
 
 #include "libckpt/helper.h"
+#include "libckpt/service.h"
 #include "proto/mailbox.h"
 
 /* Waits until the image that an earlier call has left under way is on the disk
@@ -28,5 +29,9 @@ struct ckpt_mailbox *ckpt_answer_prepare(void);
  * ckpt_self(), with errno, message and image set. */
 long ckpt_answer_await(const struct ckpt_helper *helper, unsigned timeout_ms,
                        int early);
+
+/* The same of a service, which is asked here. */
+long ckpt_answer_await_service(const struct ckpt_service *service,
+                               unsigned timeout_ms, int early);
 
 #endif /* CKPT_LIBCKPT_ANSWER_H_ */

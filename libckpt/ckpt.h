@@ -19,13 +19,15 @@
  *
  * Nothing of ckpt is in the process before or after a call: no descriptor, no
  * child, no thread, no signal handler.  The work is done by the program `ckpt`,
- * which is started for it, and which needs root.
+ * which is started for it, and which needs root; or by a service outside of the
+ * job, where one listens at $CKPT_SOCKET or /run/ckpt/self.sock.
  *
  * All functions are thread-safe.  Needs nothing but libc.  This interface and
  * its binary form are stable: structures say their size, and only grow.
  *
- * Caveats: the process must not be process 1 of its PID namespace; other
- * limits are those of `ckpt dump`.  See ckpt.h(3) and docs/self_checkpoint.md.
+ * Caveats: process 1 of a PID namespace needs such a service (`ckpt
+ * self-serve`); other limits are those of `ckpt dump`.  See ckpt_self(3) and
+ * docs/self_checkpoint.md.
  */
 #ifndef CKPT_H_
 #define CKPT_H_
@@ -59,8 +61,10 @@ struct ckpt_options {
   /* The image is called IMAGE.NUMBER, with a number that the store has not
    * seen yet.  A name or a path with a slash; NULL: COMMAND-PID. */
   const char *image;
-  const char *store;   /* directory of images; NULL: /var/lib/ckpt */
-  const char *program; /* of ckpt; NULL: $CKPT_BINARY, then PATH */
+  const char *store; /* directory of images; NULL: /var/lib/ckpt */
+  /* Path of ckpt, and not to ask a service but that of $CKPT_SOCKET; NULL: the
+   * service, $CKPT_BINARY, then PATH. */
+  const char *program;
   const char *cgroup;  /* with CKPT_CGROUP: path or name; NULL: own group */
   unsigned timeout_ms; /* give up after so long; 0: two minutes */
   /* After success, keep this many of the newest images of that name and remove

@@ -101,6 +101,16 @@ static int ReadExe(pid_t pid, char *exe, size_t size) {
   return 1;
 }
 
+/* Whether /proc is that of our PID namespace: elsewhere the numbers in it are
+ * those of others. */
+static int ProcIsOurs(void) {
+  char number[24];
+  const ssize_t length = readlink("/proc/self", number, sizeof number - 1);
+  if (length < 0) return 0;
+  number[length] = '\0';
+  return atol(number) == (long)getpid();
+}
+
 static int Launch(struct launch *launch) {
   /* An orphan goes to the nearest ancestor that adopts orphans, which must not
    * be us.  The child's signal of its end is none at all (0), so that nobody
@@ -143,7 +153,8 @@ int ckpt_helper_start(struct ckpt_helper *helper, const char *path,
   helper->pid = launch->pid;
   munmap(launch, sizeof *launch);
   helper->exe[0] = '\0';
-  if (error == 0 && !ReadExe(helper->pid, helper->exe, sizeof helper->exe)) {
+  if (error == 0 && ProcIsOurs() &&
+      !ReadExe(helper->pid, helper->exe, sizeof helper->exe)) {
     helper->exe[0] = '\0';
   }
   return error;

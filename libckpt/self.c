@@ -14,7 +14,15 @@
 #include "libckpt/ckpt.h"
 #include "libckpt/error.h"
 #include "libckpt/helper.h"
+#include "libckpt/service.h"
 #include "proto/mailbox.h"
+#include "proto/self_request.h"
+
+_Static_assert(CKPT_TREE == CKPT_SELF_REQUEST_TREE &&
+                   CKPT_CGROUP == CKPT_SELF_REQUEST_CGROUP &&
+                   CKPT_EXIT == CKPT_SELF_REQUEST_EXIT &&
+                   CKPT_ASYNC == CKPT_SELF_REQUEST_ASYNC,
+               "both sides agree on the flags");
 
 enum {
   kDefaultTimeoutMs = 120 * 1000,
@@ -198,6 +206,12 @@ static long Check(unsigned flags, const struct ckpt_options *options) {
                      "options.cgroup goes with CKPT_CGROUP; nothing was "
                      "touched");
   }
+  return 0;
+}
+
+/* Whether this process can start `ckpt` outside of the job, and which. */
+static long CheckStart(const struct ckpt_options *options, char *program,
+                       size_t size) {
   if (geteuid() != 0) {
     return ckpt_fail(EPERM,
                      "a checkpoint needs root, and this is user %u; nothing "
@@ -205,17 +219,55 @@ static long Check(unsigned flags, const struct ckpt_options *options) {
                      (unsigned)geteuid());
   }
   if (getpid() == 1) {
-    return ckpt_fail(ENOTSUP,
-                     "process 1 of a PID namespace cannot checkpoint itself: "
-                     "whatever it starts stays in its tree; let something else "
-                     "be process 1 (docker run --init, sh -c '...; exit'); "
-                     "nothing was touched");
+    return ckpt_fail(
+        ENOTSUP,
+        "whatever process 1 of a PID namespace starts stays in its "
+        "tree, and no service outside listens at $CKPT_SOCKET or "
+        "%s: start one (ckpt self-serve) and let it be seen here; "
+        "nothing was touched",
+        CKPT_SELF_SOCKET);
   }
-  return 0;
+  return FindProgram(options, program, size);
 }
 
-static long Checkpoint(unsigned flags, const struct ckpt_options *options,
-                       const char *program) {
+static long MakeRequest(struct ckpt_service *service, unsigned flags,
+                        const struct ckpt_options *options,
+                        const struct ckpt_mailbox *mailbox) {
+  char image[64];
+  struct ckpt_self_request *request = &service->request;
+  DefaultImage(image, sizeof image);
+  request->mailbox = (uintptr_t)mailbox;
+  request->request = mailbox->request;
+  request->flags = flags;
+  request->timeout_ms = TimeoutMs(options);
+  request->keep = options->keep;
+  const char *const names[] = {options->image != NULL ? options->image : image,
+                               options->store, options->cgroup};
+  int error = 0;
+  for (int i = 0; i < 3; ++i) {
+    error |= ckpt_service_add(service, names[i] != NULL ? names[i] : "");
+  }
+  for (int i = 0; options->arguments != NULL && options->arguments[i] != NULL;
+       ++i) {
+    error |= ckpt_service_add(service, options->arguments[i]);
+  }
+  if (error == 0) return 0;
+  return ckpt_fail(EINVAL, "names and arguments have more than %d bytes",
+                   CKPT_SELF_REQUEST_TEXT_BYTES);
+}
+
+/* By a service outside of the job, if one listens. */
+static long AskService(struct ckpt_service *service, unsigned flags,
+                       const struct ckpt_options *options) {
+  const struct ckpt_mailbox *mailbox = ckpt_answer_prepare();
+  if (MakeRequest(service, flags, options, mailbox) != 0) return -1;
+  return ckpt_answer_await_service(service, TimeoutMs(options),
+                                   (flags & CKPT_ASYNC) != 0);
+}
+
+/* By a `ckpt` that is started for it. */
+static long StartHelper(unsigned flags, const struct ckpt_options *options,
+                        const char *program) {
   struct command command;
   struct ckpt_helper helper;
   const struct ckpt_mailbox *mailbox = ckpt_answer_prepare();
@@ -233,14 +285,22 @@ static long CheckpointWithCallbacks(unsigned flags,
                                     const struct ckpt_options *given) {
   struct ckpt_options options;
   char program[4096];
+  static struct ckpt_service service; /* of the one thread that is in here */
   struct ckpt_callback_set callbacks;
   if (CopyOptions(&options, given) != 0) return -1;
   if (Check(flags, &options) != 0) return -1;
-  if (FindProgram(&options, program, sizeof program) != 0) return -1;
+  /* Not the machine's, if another program is named. */
+  const int is_served = ckpt_service_find(&service, options.program == NULL);
+  if (!is_served && CheckStart(&options, program, sizeof program) != 0) {
+    return -1;
+  }
   if (ckpt_answer_settle() != 0) return -1;
   ckpt_callbacks_snapshot(&callbacks);
   long result = ckpt_callbacks_before(&callbacks);
-  if (result == 0) result = Checkpoint(flags, &options, program);
+  if (result == 0) {
+    result = is_served ? AskService(&service, flags, &options)
+                       : StartHelper(flags, &options, program);
+  }
   const int error = errno;
   if (result == 0) {
     ckpt_callbacks_restart(&callbacks);

@@ -107,7 +107,7 @@ Command SelfDumpCommand() {
       "for libckpt: dump the process that asks for it",
       "",
       "Programs call ckpt_self() of libckpt, which starts this outside the job "
-      "(ckpt.h(3)).  The result\nis written into the memory of the process "
+      "(ckpt_self(3)).  The result\nis written into the memory of the process "
       "that asked.",
       "ckpt self-dump --pid 1234 --mailbox 0x5581c0a3f400 --request 1 --image "
       "solver",
@@ -121,7 +121,8 @@ Command SelfDumpCommand() {
            {"image", "NAME|PATH", "a name, to which .NUMBER is added"},
            {"exit", "", "end the job"},
            {"early", "",
-            "tell the process when it goes on, before the image is on the disk"},
+            "tell the process when it goes on, before the image is on the "
+            "disk"},
            {"keep", "N", "remove all but the N newest images (keep all)"},
            {"timeout", "D", "give up after this long (120s)"}}))),
       &Run};

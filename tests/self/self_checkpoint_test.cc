@@ -254,11 +254,19 @@ TEST_P(SelfCheckpointTest, OtherUserIsRefused) {
   ExpectRefusal("EPERM", "needs root");
 }
 
+// With a service: self_service_test.cc.
 TEST_P(SelfCheckpointTest, InitOfAPidNamespaceIsRefused) {
   ASSERT_NO_FATAL_FAILURE(job_.Start({"--as-init"}));
   const std::string line = job_.AwaitLine("call");
   EXPECT_TRUE(absl::StartsWith(line, "call 1 -1 EOPNOTSUPP ")) << line;
   EXPECT_TRUE(absl::StrContains(line, "process 1")) << line;
+  EXPECT_TRUE(absl::StrContains(line, "ckpt self-serve")) << line;
+}
+
+TEST_P(SelfCheckpointTest, GroupWhoseAncestorAdoptsOrphansIsRefused) {
+  ASSERT_NO_FATAL_FAILURE(
+      job_.Start({"--group", "--subreaper", "--from-child"}));
+  ExpectRefusal("EOPNOTSUPP", "ckpt self-serve");
 }
 
 TEST_P(SelfCheckpointTest, BadOptionOfCkptIsExplained) {

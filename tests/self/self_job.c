@@ -14,11 +14,13 @@
  *   --ignore-sigchld      SIGCHLD is ignored
  *   --drop-root           ask as another user
  *   --as-init             ask from process 1 of a new PID namespace
+ *   --from-child          ask from a child; the first process only reaps
  *   --callbacks KIND      each within 300 ms: ok, before-fails, before-hangs,
  *                         after-fails, restart-fails
  *
  * Appends lines to STATUS, which it does not keep open:
  *   ready
+ *   asking I
  *   callback before | callback after RESULT | callback restart
  *   call I RESULT ERRNO restarts N image PATH: MESSAGE
  *   wait I RESULT ERRNO image PATH: MESSAGE
@@ -51,7 +53,7 @@ static const char *wait_for;
 static const char *callback_kind = "";
 static int times = 1;
 static int children, threads, from_thread, subreaper, ignore_sigchld;
-static int drop_root, as_init, no_wait;
+static int drop_root, as_init, from_child, no_wait;
 static unsigned flags;
 static struct ckpt_options options = CKPT_OPTIONS_INIT;
 static const char *arguments[kMost + 1];
@@ -195,6 +197,7 @@ static void Wait(int number) {
 static void Call(int number) {
   static struct trace before;
   trace_take(&before);
+  Say("asking %d", number);
   if (drop_root && seteuid(kNobody) != 0) abort();
   const long result = CallUntilFree(number);
   const int error = errno;
@@ -224,9 +227,12 @@ static void *CallAll(void *unused) {
   return NULL;
 }
 
+/* --- Who asks --- */
+
 static int RunAsInit(void *unused) {
-  (void)unused;
-  Call(1);
+  setsid();
+  StartOthers();
+  CallAll(unused);
   return 0;
 }
 
@@ -237,6 +243,13 @@ static void Ask(void) {
         clone(RunAsInit, stack + sizeof stack, CLONE_NEWPID | SIGCHLD, NULL);
     if (pid < 0 || waitpid(pid, NULL, 0) != pid) abort();
     return;
+  }
+  if (from_child) {
+    const pid_t pid = fork();
+    if (pid < 0) abort();
+    while (pid > 0) {
+      if (wait(NULL) == pid) return;
+    }
   }
   if (from_thread) {
     pthread_t thread;
@@ -267,6 +280,7 @@ static void ParseArguments(int argc, char **argv) {
       {"ignore-sigchld", no_argument, &ignore_sigchld, 1},
       {"drop-root", no_argument, &drop_root, 1},
       {"as-init", no_argument, &as_init, 1},
+      {"from-child", no_argument, &from_child, 1},
       {NULL, 0, NULL, 0}};
   int option;
   while ((option = getopt_long(argc, argv, "", known, NULL)) >= 0) {
@@ -300,8 +314,10 @@ int main(int argc, char **argv) {
   if (subreaper) prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
   if (ignore_sigchld) signal(SIGCHLD, SIG_IGN);
   if (callback_kind[0] != '\0') RegisterCallbacks();
-  StartOthers();
-  AwaitOthers();
+  if (!as_init) {
+    StartOthers();
+    AwaitOthers();
+  }
   Say("ready");
   Ask();
   return 0;

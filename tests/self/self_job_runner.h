@@ -36,8 +36,8 @@ class SelfJob {
   // when none comes in a minute, or the job is gone.
   std::string AwaitLine(const std::string& start);
 
-  // The `ckpt self-dump` that works for it, once it is stopped at a fault point;
-  // 0 when that does not happen in a minute.
+  // The `ckpt self-dump` that works for it, once it is stopped at a fault
+  // point; 0 when that does not happen in a minute.
   pid_t AwaitStoppedHelper() const;
 
   // Kills it and waits until its process ids are free.

@@ -51,6 +51,22 @@ static void AppendNumbers(struct trace *trace, const char *text) {
   for (size_t i = 0; i < count; ++i) Append(trace, " %d", numbers[i]);
 }
 
+/* The number of a thread in its own PID namespace: /proc may be that of
+ * another, where it gets a new one when it is restored. */
+static int InnerNumber(const char *tid) {
+  char path[4096], line[256];
+  int number = atoi(tid);
+  snprintf(path, sizeof path, "/proc/self/task/%.20s/status", tid);
+  FILE *file = fopen(path, "re");
+  if (file == NULL) return number;
+  while (fgets(line, sizeof line, file) != NULL) {
+    const char *last = strrchr(line, '\t');
+    if (strncmp(line, "NSpid:", 6) == 0 && last != NULL) number = atoi(last);
+  }
+  fclose(file);
+  return number;
+}
+
 /* Names of the threads, and the children of each. */
 static void AppendTasks(struct trace *trace) {
   DIR *directory = opendir("/proc/self/task");
@@ -66,7 +82,7 @@ static void AppendTasks(struct trace *trace) {
     const size_t length = fread(children, 1, sizeof children - 1, file);
     children[length] = '\0';
     fclose(file);
-    Append(trace, "task %s children", entry->d_name);
+    Append(trace, "task %d children", InnerNumber(entry->d_name));
     AppendNumbers(trace, children);
     Append(trace, "\n");
   }

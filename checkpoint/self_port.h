@@ -1,0 +1,72 @@
+// Where jobs ask for their checkpoints: a unix socket (proto/self_request.h).
+//
+//   CKPT_ASSIGN_OR_RETURN(auto port, SelfPort::Listen("/run/ckpt/self.sock"));
+//   ... when port->fd() is readable ...
+//   while (const auto call = port->Receive()) ...
+//
+// Caveats: a job repeats its request until it is answered, so the same one may
+// come several times (Mailbox tells which is still waited for).  Who may ask
+// for what is for the caller to judge: `pid` and `uid` are the kernel's word,
+// all else is the job's.
+#ifndef CKPT_CHECKPOINT_SELF_PORT_H_
+#define CKPT_CHECKPOINT_SELF_PORT_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "base/unique_fd.h"
+#include "checkpoint/mailbox.h"
+
+namespace ckpt::checkpoint {
+
+struct SelfCall {
+  MailboxAddress asker;  // its pid in our PID namespace
+  uid_t uid = 0;
+  bool tree = false;
+  bool group = false;
+  bool exit = false;
+  bool early = false;
+  absl::Duration timeout;
+  uint32_t keep = 0;
+  std::string image, store, cgroup;  // "": not given
+  std::vector<std::string> arguments;
+};
+
+// Not thread-safe.
+class SelfPort {
+ public:
+  // Makes the socket, for root only, with its directory.  AlreadyExists:
+  // somebody listens there.  A socket that nobody listens at any more is
+  // replaced.
+  static absl::StatusOr<std::unique_ptr<SelfPort>> Listen(
+      const std::string& path);
+  ~SelfPort();  // removes it
+  SelfPort(const SelfPort&) = delete;
+  SelfPort& operator=(const SelfPort&) = delete;
+
+  // Readable when there is a call.
+  int fd() const { return socket_.get(); }
+  const std::string& path() const { return path_; }
+
+  // The next one, without waiting.  What is no call is passed over.
+  std::optional<SelfCall> Receive();
+
+ private:
+  SelfPort(std::string path, UniqueFd socket)
+      : path_(std::move(path)), socket_(std::move(socket)) {}
+
+  const std::string path_;
+  const UniqueFd socket_;
+};
+
+}  // namespace ckpt::checkpoint
+
+#endif  // CKPT_CHECKPOINT_SELF_PORT_H_
