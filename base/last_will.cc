@@ -103,6 +103,13 @@ bool LastWill::TakeOver(int life_fd) const {
   } else if (!ReadExactly(life_fd, text, header.size)) {
     return false;
   } else {
+    // First, while it can still fail: nobody was told yet.  The will removes
+    // the tokens, which calls the leases off.
+    for (const Lease* lease : leases_) {
+      if (!lease->Fork()) error = EAGAIN;
+    }
+  }
+  if (error == 0) {
     error = Print(header.output_fd, static_cast<const char*>(text) + parts,
                   header.size - parts, life_fd);
   }
@@ -111,9 +118,6 @@ bool LastWill::TakeOver(int life_fd) const {
       if (static_cast<const char*>(text)[i] != 0) parts_[i].CarryOut();
     }
     after_hand_over_.CarryOut();
-    for (const Lease* lease : leases_) {
-      if (!lease->Fork()) error = EAGAIN;
-    }
   }
   if (error != 0) CarryOut();
   // After everything: whoever is told must find it done.

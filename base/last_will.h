@@ -57,8 +57,10 @@ class LastWill : public PreparedSteps {
   // The same in parts, before that, of which HandOver() can leave out some;
   // they are counted from 0.
   PreparedSteps& AddPart() { return parts_.emplace_back(); }
-  // A lease that it starts then.  Borrowed until Arm() returns.
-  void StartAfterHandOver(Lease& lease) { leases_.push_back(&lease); }
+  // A lease that it starts before it prints: one that cannot be started is an
+  // error that nobody was told of yet.  The steps of the will must call it off.
+  // Borrowed until Arm() returns.
+  void StartAtHandOver(Lease& lease) { leases_.push_back(&lease); }
 
   // Starts the executor.  ResourceExhausted or Internal when it cannot.
   absl::Status Arm();

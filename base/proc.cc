@@ -40,7 +40,10 @@ absl::StatusOr<std::vector<pid_t>> ListPids(const std::string& directory) {
 class RealProcFs : public ProcFs {
  public:
   absl::StatusOr<ThreadStat> Stat(pid_t tid) override {
-    CKPT_ASSIGN_OR_RETURN(const std::string line, Read(tid, "stat"));
+    // Not /proc/TID/stat, for which the kernel sums up the whole process: with
+    // thousands of threads that takes a quarter of a millisecond each time.
+    CKPT_ASSIGN_OR_RETURN(const std::string line,
+                          Read(tid, absl::StrCat("task/", tid, "/stat")));
     CKPT_ASSIGN_OR_RETURN(ThreadStat stat, ParseStat(line));
     CKPT_ASSIGN_OR_RETURN(const std::string tgid, StatusField(tid, "Tgid"));
     if (!absl::SimpleAtoi(tgid, &stat.pid)) stat.pid = tid;
@@ -56,7 +59,6 @@ class RealProcFs : public ProcFs {
     std::vector<ThreadStat> stats;
     stats.reserve(threads.size());
     for (const pid_t tid : threads) {
-      // Not /proc/TID/stat, for which the kernel sums up the whole process.
       const auto line =
           ReadFile(absl::StrCat("/proc/", pid, "/task/", tid, "/stat"));
       if (!line.ok()) continue;  // the thread ended

@@ -11,8 +11,9 @@
 // The kernel lets anybody thaw a group, or move tasks, at any time.  So from
 // before the freeze to the commit point every write to the files of the group
 // is noted (freezer/write_watch.h); one that is not ours and not CRIU's fails
-// the dump, as the image may be one of a moving job.  Tasks that are moved out
-// leave no trace in these files: they are missed in the second verification.
+// the dump, as the image may be one of a moving job.  Tasks that are moved out,
+// also into a group that was made below meanwhile, leave no trace in these
+// files: they are missed in the second verification.
 //
 // Not thread-safe.  The destructor gives the group back as it was.
 #ifndef CKPT_CHECKPOINT_HELD_GROUP_H_

@@ -130,6 +130,13 @@ absl::StatusOr<std::vector<std::unique_ptr<freezer::Cgroup>>> GroupsFlag(
   std::vector<std::unique_ptr<freezer::Cgroup>> groups;
   for (const std::string& name : arguments.GetAll("cgroup")) {
     CKPT_ASSIGN_OR_RETURN(auto group, freezer::FindCgroup(name, hierarchy));
+    for (const auto& other : groups) {
+      if (other->hierarchy() == group->hierarchy() &&
+          other->id() == group->id()) {
+        return absl::InvalidArgumentError(absl::StrCat(
+            "cgroup ", group->path(), " is named twice; nothing was touched"));
+      }
+    }
     groups.push_back(std::move(group));
   }
   return groups;

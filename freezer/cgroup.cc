@@ -108,9 +108,14 @@ class KernelCgroup : public Cgroup {
   }
 
   absl::StatusOr<std::unique_ptr<Cgroup>> Parent() override {
-    if (is_root_) {
-      return absl::FailedPreconditionError(
-          absl::StrCat(path_, " is the root of its hierarchy"));
+    struct stat self;
+    struct stat above;
+    // In a container the mount begins at a group that has a freezer.
+    if (is_root_ || ::fstat(dir_.get(), &self) != 0 ||
+        ::fstatat(dir_.get(), "..", &above, 0) != 0 ||
+        self.st_dev != above.st_dev) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          path_, " is the root of its hierarchy, or of its mount"));
     }
     return OpenCgroup(path_.substr(0, path_.rfind('/')));
   }

@@ -52,7 +52,8 @@ class Cgroup {
   virtual absl::Status WaitForChange(absl::Duration limit,
                                      const Cancellation* cancel) = 0;
 
-  // The parent group; FailedPrecondition for the root.
+  // The parent group; FailedPrecondition for the root of the hierarchy, or of
+  // the mount.
   virtual absl::StatusOr<std::unique_ptr<Cgroup>> Parent() = 0;
   // Groups right below.
   virtual absl::StatusOr<std::vector<std::unique_ptr<Cgroup>>> Children() = 0;

@@ -194,20 +194,24 @@ TEST_P(CgroupTest, GroupOfAGoneProcessIsNotFound) {
 
 TEST_P(CgroupTest, IsMadeWithItsParentsWhereItIsMissing) {
   const std::string inner = absl::StrCat(name(), "/a/b");
-  bool created = false;
+  std::vector<std::string> made;
 
-  const auto group = FindOrCreateCgroup(inner, hierarchy(), created);
+  const auto group = FindOrCreateCgroup(inner, hierarchy(), made);
 
   ASSERT_TRUE(group.ok()) << group.status();
-  EXPECT_TRUE(created);
   EXPECT_EQ((*group)->path(), absl::StrCat(path(), "/a/b"));
+  EXPECT_EQ(made, (std::vector<std::string>{absl::StrCat(path(), "/a"),
+                                            absl::StrCat(path(), "/a/b")}));
+  EXPECT_EQ(RemoveMadeCgroups(made), absl::OkStatus());
+  EXPECT_EQ(OpenCgroup(absl::StrCat(path(), "/a")).status().code(),
+            absl::StatusCode::kNotFound);
 }
 
 TEST_P(CgroupTest, IsNotMadeTwice) {
-  bool created = true;
-  const auto group = FindOrCreateCgroup(path(), hierarchy(), created);
+  std::vector<std::string> made = {"of a call before"};
+  const auto group = FindOrCreateCgroup(path(), hierarchy(), made);
   ASSERT_TRUE(group.ok()) << group.status();
-  EXPECT_FALSE(created);
+  EXPECT_TRUE(made.empty());
 }
 
 TEST_P(CgroupTest, MadeAnewUnderItsNameItIsAnotherGroup) {

@@ -93,7 +93,24 @@ TEST_P(FreezeContractTest, StatusTellsWhichThreadsAreFrozenAlsoInGroupsBelow) {
   }
 }
 
-TEST_P(FreezeContractTest, ReportListsEveryThreadAsFrozenWhenAskedTo) {
+TEST_P(FreezeContractTest, ReportNamesEveryThreadAlsoInGroupsBelow) {
+  Cgroup& outer = world().NewGroup();
+  Cgroup& inner = world().NewGroup(&outer);
+  const pid_t above = world().AddTask(outer, 0, /*threads=*/3);
+  const pid_t below = world().AddTask(inner);
+
+  const auto report = FreezerOf(outer).Freeze(Within(kPlenty));
+
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(report->threads(), ThreadsOf({above, below}));
+  EXPECT_EQ(report->tasks_size(), report->threads());
+  for (const v1::TaskInfo& task : report->tasks()) {
+    EXPECT_TRUE(task.frozen()) << task.ShortDebugString();
+    EXPECT_EQ(task.cgroup(), task.tid() == below ? inner.path() : "");
+  }
+}
+
+TEST_P(FreezeContractTest, ReportTellsMoreOfEveryThreadWhenAskedTo) {
   Cgroup& group = world().NewGroup();
   const pid_t one = world().AddTask(group, 0, /*threads=*/3);
   const pid_t two = world().AddTask(world().NewGroup(&group));
@@ -106,6 +123,7 @@ TEST_P(FreezeContractTest, ReportListsEveryThreadAsFrozenWhenAskedTo) {
   EXPECT_EQ(report->tasks_size(), ThreadsOf({one, two}));
   for (const v1::TaskInfo& task : report->tasks()) {
     EXPECT_TRUE(task.frozen()) << task.ShortDebugString();
+    EXPECT_FALSE(task.comm().empty()) << task.ShortDebugString();
   }
 }
 

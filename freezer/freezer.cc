@@ -7,7 +7,10 @@
 #include <utility>
 
 #include "absl/strings/cord.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
 #include "base/status.h"
 #include "freezer/evidence.h"
 #include "freezer/kernel_names.h"
@@ -50,6 +53,48 @@ absl::StatusOr<bool> SubtreeIsFrozen(Cgroup& group, ProcFs& proc,
     if (!frozen.ok() || !*frozen) return frozen;
   }
   return true;
+}
+
+// Directory and threads, as text, of a group and those below it: to compare
+// lists of thousands takes less than to parse them.
+using ThreadLists = std::vector<std::pair<std::string, std::string>>;
+
+absl::Status AddThreadLists(Cgroup& group, ThreadLists& lists) {
+  CKPT_ASSIGN_OR_RETURN(
+      std::string list,
+      group.Read(group.hierarchy() == v1::HIERARCHY_V1 ? kV1TasksFile
+                                                       : kV2ThreadsFile));
+  lists.emplace_back(group.path(), std::move(list));
+  CKPT_ASSIGN_OR_RETURN(const auto children, group.Children());
+  for (const auto& child : children) {
+    absl::Status added = AddThreadLists(*child, lists);
+    if (!added.ok() && !absl::IsNotFound(added)) return added;
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ThreadLists> ReadThreadLists(Cgroup& group) {
+  ThreadLists lists;
+  CKPT_RETURN_IF_ERROR(AddThreadLists(group, lists));
+  return lists;
+}
+
+// Every listed thread as FROZEN, which the kernel has said of them all.
+void ReportFrozen(const ThreadLists& lists, const std::string& group,
+                  v1::FreezeReport& report) {
+  report.clear_tasks();
+  for (const auto& [path, list] : lists) {
+    for (const absl::string_view line :
+         absl::StrSplit(list, '\n', absl::SkipEmpty())) {
+      v1::TaskInfo& task = *report.add_tasks();
+      int32_t tid = 0;  // 0: a task outside our PID namespace
+      (void)absl::SimpleAtoi(line, &tid);
+      task.set_tid(tid);
+      task.set_frozen(true);
+      if (path != group) task.set_cgroup(path);
+    }
+  }
+  report.set_threads(report.tasks_size());
 }
 
 std::string NameBlockers(const v1::FreezeReport& report) {
@@ -104,6 +149,7 @@ absl::StatusOr<v1::CgroupStatus> Freezer::GetStatus(bool with_tasks) {
   if (group_.is_root()) {
     // The root group has no freezer: it always runs.
     status.set_state(v1::FREEZER_STATE_THAWED);
+    status.set_kernel_state(v1::FREEZER_STATE_THAWED);
     return status;
   }
   CKPT_ASSIGN_OR_RETURN(const FreezerFiles files, backend_->Read());
@@ -126,6 +172,7 @@ absl::StatusOr<v1::CgroupStatus> Freezer::GetStatus(bool with_tasks) {
                                 : v1::FREEZER_STATE_THAWED);
     }
   }
+  status.set_kernel_state(status.state());
   if (with_tasks) {
     CKPT_RETURN_IF_ERROR(group_.Threads().status());
     for (v1::TaskInfo& task : DescribeTasks(group_, proc_, status.state())) {
@@ -136,20 +183,23 @@ absl::StatusOr<v1::CgroupStatus> Freezer::GetStatus(bool with_tasks) {
 }
 
 absl::StatusOr<bool> Freezer::ThreadsAreStable(v1::FreezeReport& report) {
-  // As text: parsing a list of thousands takes longer than making it.
-  const std::string file =
-      group_.hierarchy() == v1::HIERARCHY_V1 ? kV1TasksFile : kV2ThreadsFile;
-  CKPT_ASSIGN_OR_RETURN(const std::string first, group_.Read(file));
-  CKPT_ASSIGN_OR_RETURN(const std::string second, group_.Read(file));
-  report.set_threads(
-      static_cast<int32_t>(std::count(second.begin(), second.end(), '\n')));
+  CKPT_ASSIGN_OR_RETURN(const ThreadLists first, ReadThreadLists(group_));
+  CKPT_ASSIGN_OR_RETURN(const ThreadLists second, ReadThreadLists(group_));
   // Reading the state last: a task that joined in between made it FREEZING.
   // What is read here is reported: read once more, it may have changed again.
   CKPT_ASSIGN_OR_RETURN(*report.mutable_after(), GetStatus(false));
   if (first != second || report.after().state() != v1::FREEZER_STATE_FROZEN) {
     return false;
   }
-  return SubtreeIsFrozen(group_, proc_, UntoldWait::kIsNotFrozen);
+  const bool has_groups_below = second.size() > 1;
+  if (has_groups_below) {
+    CKPT_ASSIGN_OR_RETURN(
+        const bool frozen,
+        SubtreeIsFrozen(group_, proc_, UntoldWait::kIsNotFrozen));
+    if (!frozen) return false;
+  }
+  ReportFrozen(second, group_.path(), report);
+  return true;
 }
 
 absl::Status Freezer::WaitForStep(int attempt, absl::Duration limit,
@@ -228,6 +278,7 @@ absl::Status Freezer::GiveBack(const v1::CgroupStatus& before) {
 }
 
 void Freezer::ListTasks(v1::FreezerState state, v1::FreezeReport& report) {
+  report.clear_tasks();
   std::set<pid_t> blockers;
   for (const v1::TaskInfo& task : report.blockers()) {
     blockers.insert(task.tid());

@@ -42,8 +42,8 @@ struct FreezeOptions {
   const Cancellation* cancel = nullptr;          // borrowed for the call
   // Of a group that is not FROZEN by the deadline, and of no other failure.
   v1::OnBusy on_busy = v1::ON_BUSY_CANCEL;
-  // Fill report.tasks once the group is FROZEN; some 30 us a thread.  A report
-  // of a failure always has them.
+  // Tell more of report.tasks than that they are frozen, once the group is;
+  // some 20 us a thread.  A report of a failure always does.
   bool list_tasks = false;
 };
 
@@ -100,7 +100,7 @@ class Freezer {
 
  private:
   // Waits for FROZEN, then lists threads until two lists agree.  Fills
-  // report.threads and report.after.
+  // report.threads, report.tasks and report.after.
   absl::Status WaitFrozen(const FreezeOptions& options, BlockerWatch& watch,
                           v1::FreezeReport& report);
   absl::Status WaitForStep(int attempt, absl::Duration limit,

@@ -53,7 +53,7 @@ void GroupLease::StartWith(LastWill& guardian, PreparedSteps& part) {
   part.AddRename(entry_->dir_fd(), entry_->name(),
                  Journal::FileName(Journal::Kind::kLease, entry_->entry()));
   guardian.AddUnlink(entry_->dir_fd(), entry_->name());
-  guardian.StartAfterHandOver(lease_);
+  guardian.StartAtHandOver(lease_);
 }
 
 absl::Status GroupLease::Resume(Cgroup& group,

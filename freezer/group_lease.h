@@ -41,8 +41,8 @@ class GroupLease {
       Cgroup& group, absl::Duration length,
       Journal& journal = Journal::Default());
 
-  // Has the guardian start the lease once its text is printed, if it carries
-  // out `part`, which shows the entry.
+  // Has the guardian start the lease at the hand-over, and show the entry by
+  // `part` once its text is printed; what is not handed over calls it off.
   void StartWith(LastWill& guardian, PreparedSteps& part);
 
   // Makes nothing of it: the guardian starts no lease.

@@ -8,7 +8,6 @@ absl::StatusOr<v1::CgroupStatus> DescribeGroup(Freezer& freezer,
                                                bool with_tasks,
                                                Journal& journal) {
   CKPT_ASSIGN_OR_RETURN(v1::CgroupStatus status, freezer.GetStatus(with_tasks));
-  status.set_kernel_state(status.state());
   const auto operation =
       journal.Find(Journal::Kind::kOperation, freezer.group());
   const auto lease = journal.Find(Journal::Kind::kLease, freezer.group());

@@ -94,8 +94,9 @@ absl::StatusOr<std::unique_ptr<Cgroup>> FindCgroup(const std::string& name,
 }
 
 absl::StatusOr<std::unique_ptr<Cgroup>> FindOrCreateCgroup(
-    const std::string& name, v1::Hierarchy hierarchy, bool& created) {
-  created = false;
+    const std::string& name, v1::Hierarchy hierarchy,
+    std::vector<std::string>& made) {
+  made.clear();
   auto group = FindCgroup(name, hierarchy);
   if (!absl::IsNotFound(group.status())) return group;
   CKPT_ASSIGN_OR_RETURN(const std::vector<std::string> paths,
@@ -104,13 +105,24 @@ absl::StatusOr<std::unique_ptr<Cgroup>> FindOrCreateCgroup(
   const std::string& path = paths.front();
   for (size_t slash = path.find('/', 1);; slash = path.find('/', slash + 1)) {
     const std::string part = path.substr(0, slash);
-    if (::mkdir(part.c_str(), 0755) != 0 && errno != EEXIST) {
-      return ErrnoToStatus(errno, "make cgroup", part);
+    if (::mkdir(part.c_str(), 0755) == 0) {
+      made.push_back(part);
+    } else if (errno != EEXIST) {
+      return AppendError(ErrnoToStatus(errno, "make cgroup", part),
+                         "removing those above", RemoveMadeCgroups(made));
     }
     if (slash == std::string::npos) break;
   }
-  created = true;
   return OpenCgroup(path);
+}
+
+absl::Status RemoveMadeCgroups(const std::vector<std::string>& made,
+                               absl::Duration limit) {
+  absl::Status status;
+  for (auto path = made.rbegin(); path != made.rend() && status.ok(); ++path) {
+    status = RemoveCgroup(*path, limit);
+  }
+  return status;
 }
 
 absl::StatusOr<std::unique_ptr<Cgroup>> CgroupOf(pid_t pid,

@@ -6,8 +6,11 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "freezer/cgroup.h"
 #include "proto/checkpoint.pb.h"
 
@@ -20,9 +23,15 @@ absl::StatusOr<std::unique_ptr<Cgroup>> FindCgroup(const std::string& name,
                                                    v1::Hierarchy hierarchy);
 
 // As FindCgroup, but makes the group where it does not exist (a name: in the
-// first hierarchy that is there).  `created` tells whether it was made.
+// first hierarchy that is there), and those above it that are missing.  `made`
+// are the paths of all that were made, from above, also on failure to make all.
 absl::StatusOr<std::unique_ptr<Cgroup>> FindOrCreateCgroup(
-    const std::string& name, v1::Hierarchy hierarchy, bool& created);
+    const std::string& name, v1::Hierarchy hierarchy,
+    std::vector<std::string>& made);
+
+// Removes them again; errors of RemoveCgroup(), `limit` for each.
+absl::Status RemoveMadeCgroups(const std::vector<std::string>& made,
+                               absl::Duration limit = absl::ZeroDuration());
 
 // The group that `pid` is in, in the given hierarchy.
 absl::StatusOr<std::unique_ptr<Cgroup>> CgroupOf(pid_t pid,

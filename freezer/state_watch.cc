@@ -72,12 +72,19 @@ absl::Status StateWatch::Add(std::unique_ptr<Cgroup> group) {
   Watched watched;
   CKPT_RETURN_IF_ERROR(AddWriteWatch(*group));
   watched.ancestors.push_back(group->path());
-  CKPT_ASSIGN_OR_RETURN(std::unique_ptr<Cgroup> parent, group->Parent());
-  CKPT_RETURN_IF_ERROR(AddInotify(inotify_.get(), parent->path(), IN_DELETE));
-  while (!parent->is_root()) {
-    CKPT_RETURN_IF_ERROR(AddWriteWatch(*parent));
-    watched.ancestors.push_back(parent->path());
-    CKPT_ASSIGN_OR_RETURN(parent, parent->Parent());
+  auto parent = group->Parent();
+  if (parent.ok()) {
+    CKPT_RETURN_IF_ERROR(
+        AddInotify(inotify_.get(), (*parent)->path(), IN_DELETE));
+  }
+  while (parent.ok() && !(*parent)->is_root()) {
+    CKPT_RETURN_IF_ERROR(AddWriteWatch(**parent));
+    watched.ancestors.push_back((*parent)->path());
+    parent = (*parent)->Parent();
+  }
+  // The top of the mount in a container has none to be seen.
+  if (!parent.ok() && !absl::IsFailedPrecondition(parent.status())) {
+    return parent.status();
   }
   if (group->hierarchy() == v1::HIERARCHY_V2) {
     CKPT_ASSIGN_OR_RETURN(watched.events, group->OpenForRead(kV2EventsFile));

@@ -111,7 +111,7 @@ class RestoreOperation : public criu::Notifications {
   absl::optional<Image> image_;
   ImageContents contents_;
   std::vector<v1::CutFile> cuts_;
-  bool created_group_ = false;
+  std::vector<std::string> made_groups_;  // group_ and above, from above
   std::unique_ptr<freezer::Cgroup> group_;
   std::unique_ptr<freezer::GroupHold> hold_;
   std::unique_ptr<TaskGroups> task_groups_;  // below group_
@@ -179,7 +179,7 @@ absl::Status RestoreOperation::PrepareGroup() {
     }
   }
   CKPT_ASSIGN_OR_RETURN(
-      group_, freezer::FindOrCreateCgroup(name, hierarchy, created_group_));
+      group_, freezer::FindOrCreateCgroup(name, hierarchy, made_groups_));
   if (group_->is_root()) {
     return absl::FailedPreconditionError(
         absl::StrCat("cgroup ", group_->path(),
@@ -379,8 +379,8 @@ absl::Status RestoreOperation::Undo(absl::Status why) {
   }
   if (guardian_ != nullptr) (void)guardian_->Disarm();
   if (task_groups_ != nullptr && undone.ok()) undone = task_groups_->Remove();
-  if (created_group_ && undone.ok()) {
-    undone = freezer::RemoveCgroup(group_->path(), kKillLimit);
+  if (undone.ok()) {
+    undone = freezer::RemoveMadeCgroups(made_groups_, kKillLimit);
   }
   if (guardian_ != nullptr && undone.ok()) {
     why = WithMessage(

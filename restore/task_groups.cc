@@ -41,10 +41,10 @@ absl::Status TaskGroups::MakeOne(const freezer::Cgroup& target,
                        "job, which is no path of groups"));
     }
     absl::StrAppend(&full, "/", part);
-    bool made = false;
+    std::vector<std::string> made;
     CKPT_ASSIGN_OR_RETURN(
         group, freezer::FindOrCreateCgroup(full, target.hierarchy(), made));
-    if (made) made_.push_back(full);
+    made_.insert(made_.end(), made.begin(), made.end());
     freezer::Freezer freezer(*group, ProcFs::Real(), Clock::Real());
     CKPT_ASSIGN_OR_RETURN(const v1::CgroupStatus status,
                           freezer.GetStatus(/*with_tasks=*/false));

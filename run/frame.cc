@@ -41,9 +41,9 @@ absl::StatusOr<std::unique_ptr<freezer::GroupHold>> TakeWithPatience(
 
 absl::StatusOr<std::unique_ptr<Frame>> Frame::Make(const std::string& name,
                                                    v1::Hierarchy hierarchy) {
-  bool created = false;
+  std::vector<std::string> made;
   CKPT_ASSIGN_OR_RETURN(auto group,
-                        freezer::FindOrCreateCgroup(name, hierarchy, created));
+                        freezer::FindOrCreateCgroup(name, hierarchy, made));
   if (group->is_root()) {
     return absl::FailedPreconditionError(
         absl::StrCat("cgroup ", group->path(),

@@ -11,7 +11,6 @@
 #include "cli/common.h"
 #include "cli/render.h"
 #include "freezer/cgroup.h"
-#include "freezer/lookup.h"
 #include "freezer/state_watch.h"
 
 namespace ckpt::cli {
@@ -43,18 +42,7 @@ absl::StatusOr<Goal> GoalFlag(const Arguments& arguments) {
 
 absl::StatusOr<std::unique_ptr<freezer::StateWatch>> StartWatch(
     const Arguments& arguments) {
-  CKPT_ASSIGN_OR_RETURN(const v1::Hierarchy hierarchy,
-                        HierarchyFlag(arguments));
-  const std::vector<std::string> names = arguments.GetAll("cgroup");
-  if (names.empty()) {
-    return absl::InvalidArgumentError(
-        "name a group: --cgroup X (may be repeated)");
-  }
-  std::vector<std::unique_ptr<freezer::Cgroup>> groups;
-  for (const std::string& name : names) {
-    CKPT_ASSIGN_OR_RETURN(auto group, freezer::FindCgroup(name, hierarchy));
-    groups.push_back(std::move(group));
-  }
+  CKPT_ASSIGN_OR_RETURN(auto groups, GroupsFlag(arguments));
   return freezer::StateWatch::Start(std::move(groups));
 }
 
@@ -112,7 +100,8 @@ Command WatchCommand() {
                       {"until", "STATE",
                        "end when all groups that are left are THAWED, FREEZING "
                        "or FROZEN, or all are REMOVED; exit status 4 if --for "
-                       "passes before"}}),
+                       "passes before"}},
+                     /*several=*/true),
       &Run};
 }
 

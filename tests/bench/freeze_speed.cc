@@ -7,10 +7,13 @@
 // Prints medians of interleaved runs, their ratio, and whether the goal is
 // met.  The bare loop has its files open, and does what a program in C would:
 // on v2 it polls cgroup.events, on v1 it reads freezer.state again and again.
-// "freeze" is the time from the request to the proof: Freezer also lists the
-// threads twice and reads everything back.  "whole call" is all of
-// Freezer::Freeze(), which first looks whether it may touch the group and notes
-// the origin, while the tasks still run.  Exits with 0 whatever comes out.
+// "freeze" is the time from the request to the verified state with its
+// evidence: Freezer also lists the threads twice, reads everything back and
+// reports each thread.  "whole call" is all of Freezer::Freeze(), which first
+// looks whether it may touch the group and notes the origin, while the tasks
+// still run.  "detailed" is that with what --json tells of each thread: three
+// files of /proc each, read once the group is FROZEN.  Exits with 0 whatever
+// comes out.
 //
 // Between a thaw and the next freeze the tasks are given the time to go back to
 // sleep: one that has not run since the thaw counts as frozen at once.  And the
@@ -31,7 +34,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <numeric>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -195,10 +200,16 @@ absl::Duration Median(std::vector<absl::Duration> values) {
   return *middle;
 }
 
+absl::Duration Mean(const std::vector<absl::Duration>& values) {
+  return std::accumulate(values.begin(), values.end(), absl::ZeroDuration()) /
+         static_cast<int64_t>(values.size());
+}
+
 struct Samples {
   std::vector<absl::Duration> bare_freeze, bare_thaw;
   std::vector<absl::Duration> ckpt_freeze, ckpt_thaw;  // from the request on
   std::vector<absl::Duration> ckpt_call;  // all of Freezer::Freeze()
+  std::vector<absl::Duration> ckpt_detailed;
 };
 
 void PrintRow(absl::string_view freezer, int tasks, absl::string_view step,
@@ -229,18 +240,32 @@ void RunBare(BareFreezer& bare, int tasks, Samples& samples) {
   samples.bare_thaw.push_back(TimeOf([&] { bare.Thaw(); }));
 }
 
-void RunCkpt(freezer::Freezer& freezer, int tasks, Samples& samples) {
+// Its report, and how long the whole call took.
+v1::FreezeReport FreezeAll(freezer::Freezer& freezer, int tasks, bool detailed,
+                           std::vector<absl::Duration>& times) {
   absl::StatusOr<v1::FreezeReport> report;
   LetSettle(tasks);
-  samples.ckpt_call.push_back(
-      TimeOf([&] { report = freezer.Freeze({.deadline = Deadline()}); }));
-  if (OrDie("freeze", report).threads() != tasks) {
+  times.push_back(TimeOf([&] {
+    report = freezer.Freeze({.deadline = Deadline(), .list_tasks = detailed});
+  }));
+  if (OrDie("freeze", report).tasks_size() != tasks) {
     Die("freeze", absl::InternalError("threads are missing"));
   }
-  samples.ckpt_freeze.push_back(absl::Seconds(report->seconds()));
-  report = freezer.Thaw({.deadline = Deadline()});
-  samples.ckpt_thaw.push_back(
-      absl::Seconds(OrDie("thaw", std::move(report)).seconds()));
+  return *std::move(report);
+}
+
+absl::Duration Thaw(freezer::Freezer& freezer) {
+  auto report = freezer.Thaw({.deadline = Deadline()});
+  return absl::Seconds(OrDie("thaw", std::move(report)).seconds());
+}
+
+void RunCkpt(freezer::Freezer& freezer, int tasks, Samples& samples) {
+  samples.ckpt_freeze.push_back(absl::Seconds(
+      FreezeAll(freezer, tasks, /*detailed=*/false, samples.ckpt_call)
+          .seconds()));
+  samples.ckpt_thaw.push_back(Thaw(freezer));
+  FreezeAll(freezer, tasks, /*detailed=*/true, samples.ckpt_detailed);
+  Thaw(freezer);
 }
 
 void CompareWithBare(CgroupVersion version, int tasks, int runs) {
@@ -261,6 +286,8 @@ void CompareWithBare(CgroupVersion version, int tasks, int runs) {
            false, kBareGoal);
   PrintRow(name, tasks, "whole call", samples.bare_freeze, samples.ckpt_call,
            false, kNoGoal);
+  PrintRow(name, tasks, "detailed", samples.bare_freeze, samples.ckpt_detailed,
+           false, kNoGoal);
   PrintRow(name, tasks, "thaw", samples.bare_thaw, samples.ckpt_thaw, false,
            kBareGoal);
 }
@@ -280,25 +307,80 @@ absl::Duration FreezingTimeOfCriu(const std::string& criu, const Job& job,
   return OrDie("stats-dump", ReadDumpStats(fd.get())).freezing;
 }
 
-void CompareWithCriu(const std::string& criu, int runs) {
+struct SmallJob {
+  const char* name;
+  int tasks;
+  const char* script;  // of a shell, which counts as a task
+};
+
+// CRIU asks for the freeze, looks, and sleeps 100 ms if the group is not FROZEN
+// yet.  Which of both it is depends on how fast the tasks get a CPU: so the
+// same is measured on the machine as it is, and with a busy process a CPU.
+constexpr SmallJob kSmallJobs[] = {
+    {"1 asleep", 1, "exec sleep infinity"},
+    {"1 at work", 1, "while :; do :; done"},
+    {"10 asleep", 10,
+     "for i in 2 3 4 5 6 7 8 9 10; do sleep 9999 & done; wait"},
+};
+
+class BusyProcesses {
+ public:
+  explicit BusyProcesses(unsigned count) {
+    for (unsigned i = 0; i < count; ++i) {
+      pids_.push_back(::fork());
+      if (pids_.back() != 0) continue;
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+      for (;;) {
+      }
+    }
+  }
+  ~BusyProcesses() {
+    for (const pid_t pid : pids_) {
+      ::kill(pid, SIGKILL);
+      ::waitpid(pid, nullptr, 0);
+    }
+  }
+  BusyProcesses(const BusyProcesses&) = delete;
+  BusyProcesses& operator=(const BusyProcesses&) = delete;
+
+ private:
+  std::vector<pid_t> pids_;
+};
+
+void AwaitTasks(freezer::Cgroup& group, int tasks) {
+  const absl::Time deadline = Deadline();
+  while (OrDie("tasks", group.Threads()).size() != static_cast<size_t>(tasks)) {
+    if (Clock::Real().Now() > deadline) {
+      Die("job", absl::InternalError("it does not start"));
+    }
+    Clock::Real().Sleep(absl::Milliseconds(1));
+  }
+}
+
+void CompareWithCriu(const std::string& criu, const char* machine,
+                     const SmallJob& small, int runs) {
   const auto group = OrDie("group", TestCgroup::Create(CgroupVersion::kV2));
   Job::Options options;
-  options.argv = {"/usr/bin/sleep", "infinity"};
+  options.argv = {"/bin/sh", "-c", small.script};
   options.cgroups = {group.get()};
   const Job job = OrDie("job", Job::Start(options));
   const auto cgroup = OrDie("group", freezer::OpenCgroup(group->path()));
+  AwaitTasks(*cgroup, small.tasks);
   freezer::Freezer freezer(*cgroup, ProcFs::Real(), Clock::Real());
   std::vector<absl::Duration> theirs;
   Samples ours;
   for (int run = 0; run <= runs; ++run) {
     theirs.push_back(FreezingTimeOfCriu(criu, job, *group));
-    RunCkpt(freezer, 1, ours);
+    RunCkpt(freezer, small.tasks, ours);
     if (run == 0) {
       theirs.clear();
       ours = {};
     }
   }
-  PrintRow("v2", 1, "CRIU's own", theirs, ours.ckpt_call, true, kCriuGoal);
+  PrintRow(machine, small.tasks, small.name, theirs, ours.ckpt_call, true,
+           kCriuGoal);
+  PrintRow(machine, small.tasks, "  mean", {Mean(theirs)},
+           {Mean(ours.ckpt_call)}, true, kNoGoal);
 }
 
 int Main(int argc, char** argv) {
@@ -330,8 +412,14 @@ int Main(int argc, char** argv) {
     for (const int tasks : task_counts) CompareWithBare(version, tasks, runs);
   }
   std::printf("%-7s %6s  %-10s %10s %10s %8s  goal: CRIU >= %.0f x ckpt\n",
-              "freezer", "tasks", "step", "CRIU", "ckpt", "ratio", kCriuGoal);
-  CompareWithCriu(criu, runs);
+              "machine", "tasks", "step", "CRIU", "ckpt", "ratio", kCriuGoal);
+  for (const SmallJob& job : kSmallJobs) {
+    CompareWithCriu(criu, "as is", job, runs);
+  }
+  const BusyProcesses busy(std::thread::hardware_concurrency());
+  for (const SmallJob& job : kSmallJobs) {
+    CompareWithCriu(criu, "busy", job, runs);
+  }
   return 0;
 }
 

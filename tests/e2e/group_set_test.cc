@@ -101,9 +101,11 @@ TEST_P(GroupSetTest, AllAreShownAndKilled) {
 }
 
 TEST_P(GroupSetTest, AGroupThatIsNamedTwiceIsRefused) {
-  const CommandResult result = Ckpt({"freeze", "--cgroup", groups_[0]->path()});
-  EXPECT_EQ(result.exit_status, kInvalidArgument);
-  EXPECT_TRUE(absl::StrContains(result.err, "named twice")) << result.err;
+  for (const char* verb : {"freeze", "status", "watch"}) {
+    const CommandResult result = Ckpt({verb, "--cgroup", groups_[0]->path()});
+    EXPECT_EQ(result.exit_status, kInvalidArgument) << verb;
+    EXPECT_TRUE(absl::StrContains(result.err, "named twice")) << result.err;
+  }
   ExpectAll(CgroupState::kThawed);
 }
 

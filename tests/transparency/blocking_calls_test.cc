@@ -16,14 +16,14 @@ namespace ckpt {
 namespace {
 
 // The kernel restarts the others after a freeze (signal(7): those that it does
-// not restart after SIGSTOP and SIGCONT either).  v1 leaves some asleep that
-// v2 wakes up.
+// not restart after SIGSTOP and SIGCONT either).
 constexpr const char* kInterruptedByBoth[] = {"epoll_wait", "recv_udp_timeout",
                                               "semop"};
 constexpr const char* kInterruptedByV2[] = {"recv_unix_timeout",
                                             "sigtimedwait"};
-// v1 leaves those two alone while they sleep, but not always on their way into
-// the sleep or out of it (seen, seldom).
+// v1 sets a task aside that sleeps in those two, without waking it, but wakes
+// one that runs by a fake signal (kernel/freezer.c, freeze_task()): so it
+// depends on whether the freeze meets it before the call sleeps.
 
 template <size_t N>
 bool Contains(const char* const (&names)[N], const std::string& name) {
