@@ -308,6 +308,43 @@ TEST_P(SelfCheckpointTest, CallbackThatHangsCancelsAndBlocksTheNext) {
   EXPECT_EQ(job_.AwaitLine("call 3"), Success(job_, 3, 1, 0, "self.1"));
 }
 
+TEST_P(SelfCheckpointTest, LaterCallbackThatHangsIsToldAndBlocksTheNext) {
+  ASSERT_NO_FATAL_FAILURE(
+      job_.Start({"--callbacks", "after-hangs", "--times", "3"}));
+  const std::string first = job_.AwaitLine("call 1");
+  EXPECT_TRUE(absl::StartsWith(first, Success(job_, 1, 1, 0, "self.1")))
+      << first;
+  EXPECT_TRUE(absl::StrContains(first, "did not return within its limit"))
+      << first;
+  const std::string second = job_.AwaitLine("call 2");
+  EXPECT_TRUE(absl::StartsWith(second, "call 2 -1 EBUSY ")) << second;
+  // It has returned by now.
+  EXPECT_EQ(job_.AwaitLine("call 3"), Success(job_, 3, 2, 0, "self.2"));
+}
+
+TEST_P(SelfCheckpointTest, RestartCallbackThatFailsIsOnlyTold) {
+  ASSERT_NO_FATAL_FAILURE(job_.Start({"--callbacks", "restart-fails"}));
+  EXPECT_EQ(job_.AwaitLine("call 1"), Success(job_, 1, 1, 0, "self.1"));
+  ASSERT_NO_FATAL_FAILURE(job_.End());
+  ASSERT_NO_FATAL_FAILURE(job_.Restore("self.1"));
+  const std::string line = job_.AwaitLine("call 1");
+  EXPECT_TRUE(absl::StartsWith(line, Success(job_, 1, 0, 1, "self.1"))) << line;
+  EXPECT_TRUE(absl::StrContains(line, "a callback after that failed")) << line;
+  EXPECT_EQ(job_.AwaitLine("trace"), "trace same");
+}
+
+TEST_P(SelfCheckpointTest, RestartCallbackThatHangsIsToldWhenItsLimitIsOver) {
+  ASSERT_NO_FATAL_FAILURE(job_.Start({"--callbacks", "restart-hangs"}));
+  EXPECT_EQ(job_.AwaitLine("call 1"), Success(job_, 1, 1, 0, "self.1"));
+  ASSERT_NO_FATAL_FAILURE(job_.End());
+  ASSERT_NO_FATAL_FAILURE(job_.Restore("self.1"));
+  const std::string line = job_.AwaitLine("call 1");
+  EXPECT_TRUE(absl::StartsWith(line, Success(job_, 1, 0, 1, "self.1"))) << line;
+  EXPECT_TRUE(absl::StrContains(line, "did not return within its limit"))
+      << line;
+  EXPECT_EQ(job_.AwaitLine("beat"), "beat");
+}
+
 TEST_P(SelfCheckpointTest, LaterCallbackThatFailsIsOnlyTold) {
   ASSERT_NO_FATAL_FAILURE(job_.Start({"--callbacks", "after-fails"}));
   const std::string line = job_.AwaitLine("call 1");

@@ -2,6 +2,7 @@
 // the call returns -1 in the process that asked, with nothing left in it; the
 // job runs on; and the next call works.
 
+#include <algorithm>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -9,6 +10,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "gtest/gtest.h"
 #include "tests/self/self_job_runner.h"
 #include "tests/support/test_cgroup.h"
@@ -24,6 +27,14 @@ class SelfFaultTest : public testing::TestWithParam<Case> {
   const std::string& point() const { return std::get<0>(GetParam()); }
   const std::string& action() const { return std::get<1>(GetParam()); }
   bool is_tree() const { return std::get<2>(GetParam()) == Scope::kTree; }
+
+  // Of the image that a line tells of.
+  static std::string ImageIn(const std::string& line) {
+    const std::vector<std::string> words = absl::StrSplit(line, ' ');
+    const auto image = std::find(words.begin(), words.end(), "image");
+    if (words.end() - image < 2) return "";
+    return std::string(absl::StripSuffix(image[1], ":"));
+  }
 
   void Start() {
     std::vector<std::string> words = {"--times", "2"};
@@ -57,6 +68,13 @@ TEST_P(SelfFaultTest, CallFailsAndTheNextWorks) {
       << second;
   EXPECT_EQ(job_.AwaitLine("trace"), "trace same");
   EXPECT_EQ(job_.AwaitLine("beat"), "beat");
+
+  const std::string image = ImageIn(second);
+  ASSERT_NO_FATAL_FAILURE(job_.End());
+  ASSERT_NO_FATAL_FAILURE(job_.Restore(image));
+  EXPECT_EQ(job_.AwaitLine("call 2"),
+            absl::StrCat("call 2 0 0 restarts 1 image ", image, ": "));
+  EXPECT_EQ(job_.AwaitLine("trace"), "trace same");
 }
 
 // After the call has returned, with CKPT_ASYNC.
