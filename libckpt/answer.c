@@ -253,12 +253,13 @@ long ckpt_wait(int timeout_ms) {
     long result = 0;
     Lock();
     const int is_there = Settle();
-    if (is_there && pending.settled) {
+    const int is_settled = is_there && pending.settled;
+    if (is_settled) {
       pending.told = 1;
       result = Tell(&pending.answer, 0);
     }
     Unlock();
-    if (result != 0) return result;
+    if (is_settled) return result;
     if (!is_there) {
       return ckpt_fail(ECHILD, "no checkpoint was asked for with CKPT_ASYNC");
     }
