@@ -9,8 +9,8 @@ readonly build_packages=(
 # What tests and quickstart start: certificates, network namespaces, process
 # lists, a debugger that must not notice a freeze, and a Redis server to
 # checkpoint (redis-tools carries the server's program without the package that
-# would start a daemon).
-readonly run_packages=(openssl iproute2 procps gdb redis-tools)
+# would start a daemon); pkg-config, as programs that use libckpt do.
+readonly run_packages=(openssl iproute2 procps gdb redis-tools pkgconf)
 readonly lint_packages=(clang clang-format clang-tidy libclang-rt-14-dev)
 
 # Signs the releases that CRIU comes from; the first Debian 12 did not have it.
