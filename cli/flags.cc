@@ -7,6 +7,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "absl/time/time.h"
 
 namespace ckpt::cli {
@@ -84,10 +85,14 @@ absl::StatusOr<double> Arguments::Seconds(absl::string_view name,
   const std::string text = Get(name);
   double seconds = 0;
   absl::Duration duration;
+  absl::string_view days = text;
   if (absl::SimpleAtod(text, &seconds)) {
     duration = absl::Seconds(seconds);
+  } else if (absl::ConsumeSuffix(&days, "d") &&
+             absl::SimpleAtod(days, &seconds)) {
+    duration = absl::Hours(24) * seconds;
   } else if (!absl::ParseDuration(text, &duration)) {
-    return Invalid(name, text, "a duration such as 30, 30s, 500ms or 2m");
+    return Invalid(name, text, "a duration such as 30, 30s, 500ms, 2m or 7d");
   }
   if (duration <= absl::ZeroDuration() || duration > absl::Hours(24 * 365)) {
     return Invalid(name, text, "a duration above zero and below a year");
@@ -99,8 +104,8 @@ absl::StatusOr<uint64_t> Arguments::Bytes(absl::string_view name) const {
   if (!Has(name)) return 0;
   std::string text = Get(name);
   uint64_t factor = 1;
-  // As CRIU: K, M and G are powers of 1024.
-  constexpr absl::string_view kSuffixes = "KMG";
+  // As CRIU: K, M and G are powers of 1024; so is T.
+  constexpr absl::string_view kSuffixes = "KMGT";
   const size_t suffix =
       text.empty() ? absl::string_view::npos : kSuffixes.find(text.back());
   if (suffix != absl::string_view::npos) {

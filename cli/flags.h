@@ -39,6 +39,8 @@ class Arguments {
 
   // Conversions; the value given by `name`, or the default when it is not
   // there. InvalidArgument names flag and value.
+  //
+  // "30", "500ms", "2h30m", and in whole or broken days, "7d"
   absl::StatusOr<double> Seconds(absl::string_view name,
                                  double otherwise) const;
   absl::StatusOr<uint64_t> Bytes(absl::string_view name) const;

@@ -42,10 +42,16 @@ TEST(ArgumentsTest, ReadsDurationsAndSizes) {
   ASSERT_TRUE(parsed.ok());
   EXPECT_EQ(*parsed->Seconds("timeout", 1), 0.5);
   EXPECT_EQ(*parsed->Bytes("ghost-limit"), 16u << 20);
+
+  const auto large =
+      Arguments::Parse(Flags(), {"--timeout", "7d", "--ghost-limit", "2T"});
+  ASSERT_TRUE(large.ok());
+  EXPECT_EQ(*large->Seconds("timeout", 1), 7 * 24 * 3600);
+  EXPECT_EQ(*large->Bytes("ghost-limit"), uint64_t{2} << 40);
 }
 
 TEST(ArgumentsTest, RefusesSenselessDurations) {
-  for (const char* text : {"0", "-1", "soon", "1e30"}) {
+  for (const char* text : {"0", "-1", "soon", "1e30", "d", "0d", "1e9d"}) {
     const auto parsed = Arguments::Parse(Flags(), {"--timeout", text});
     ASSERT_TRUE(parsed.ok());
     EXPECT_EQ(parsed->Seconds("timeout", 1).status().code(),

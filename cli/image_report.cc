@@ -66,6 +66,7 @@ v1::ImageReport SummarizeImage(const ImageSummary& summary) {
   report.set_path(summary.path);
   *report.mutable_manifest() = summary.manifest;
   report.set_image_bytes(TotalBytes(summary.manifest));
+  report.set_pinned(summary.pinned);
   if (!summary.status.ok()) {
     report.set_problem(std::string(summary.status.message()));
   }
@@ -79,6 +80,7 @@ absl::StatusOr<v1::ImageReport> DescribeImage(const Image& image) {
   report.set_name(image.name());
   report.set_path(image.path());
   *report.mutable_manifest() = image.manifest();
+  report.set_pinned(image.pinned());
   report.set_image_bytes(TotalBytes(image.manifest()));
   for (const ImageProcess& process : contents.processes) {
     FillProcess(process, *report.add_processes());

@@ -156,7 +156,8 @@ std::string RenderImage(const v1::ImageReport& report) {
       Row("frozen", Time(job.frozen_seconds())),
       Row("memory", Size(report.memory_bytes())),
       Row("files", absl::StrCat(manifest.files_size(), ", ",
-                                Size(report.image_bytes()))));
+                                Size(report.image_bytes()))),
+      report.pinned() ? Row("pinned", "is not removed before ckpt unpin") : "");
   absl::StrAppendFormat(&text, "\n  %7s %-8s %4s %10s  %s\n", "PID", "STATE",
                         "THR", "MEMORY", "COMMAND");
   std::multimap<int32_t, const v1::ImageProcessReport*> children;
@@ -184,12 +185,14 @@ std::string RenderList(const v1::ImageListReport& report) {
   std::string text = absl::StrFormat("%-24s %-24s %10s %-16s %s\n", "NAME",
                                      "MADE", "SIZE", "NODE", "COMMAND");
   for (const v1::ImageReport& image : report.images()) {
+    const std::string name =
+        absl::StrCat(image.name(), image.pinned() ? " *" : "");
     if (!image.problem().empty()) {
-      absl::StrAppendFormat(&text, "%-24s %s\n", image.name(), image.problem());
+      absl::StrAppendFormat(&text, "%-24s %s\n", name, image.problem());
       continue;
     }
     absl::StrAppendFormat(
-        &text, "%-24s %-24s %10s %-16s %s\n", image.name(),
+        &text, "%-24s %-24s %10s %-16s %s\n", name,
         Date(image.manifest().created_unix_ns()), Size(image.image_bytes()),
         image.manifest().host().node_name(), image.manifest().job().command());
   }

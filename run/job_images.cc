@@ -26,6 +26,7 @@ absl::StatusOr<std::vector<JobImage>> ListJobImages(const ImageStore& store,
     image.name = std::move(summary.name);
     image.status = std::move(summary.status);
     image.manifest = std::move(summary.manifest);
+    image.pinned = summary.pinned;
     images.push_back(std::move(image));
   }
   std::sort(
@@ -36,20 +37,6 @@ absl::StatusOr<std::vector<JobImage>> ListJobImages(const ImageStore& store,
 
 std::string JobImageName(const std::string& job, int32_t number) {
   return absl::StrCat(job, ".", number);
-}
-
-std::vector<std::string> RemoveJobImages(const ImageStore& store,
-                                         const std::vector<JobImage>& images,
-                                         int32_t number) {
-  std::vector<std::string> problems;
-  for (const JobImage& image : images) {
-    if (image.number > number) continue;
-    const absl::Status removed = store.Remove(image.name);
-    if (!removed.ok() && !absl::IsNotFound(removed)) {
-      problems.emplace_back(removed.message());
-    }
-  }
-  return problems;
 }
 
 }  // namespace ckpt::run

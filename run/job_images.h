@@ -24,6 +24,7 @@ struct JobImage {
   std::string name;
   absl::Status status;    // why its manifest cannot be read; OK normally
   v1::Manifest manifest;  // empty unless status is OK
+  bool pinned = false;
 };
 
 // Oldest first.  Errors as ImageStore::List().
@@ -32,12 +33,6 @@ absl::StatusOr<std::vector<JobImage>> ListJobImages(const ImageStore& store,
 
 // "render.7"
 std::string JobImageName(const std::string& job, int32_t number);
-
-// Removes those of `images` up to `number`.  One that is in use or cannot be
-// removed is left, and told of in the answer.
-std::vector<std::string> RemoveJobImages(const ImageStore& store,
-                                         const std::vector<JobImage>& images,
-                                         int32_t number);
 
 }  // namespace ckpt::run
 

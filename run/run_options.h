@@ -10,6 +10,7 @@
 
 #include "absl/time/time.h"
 #include "proto/checkpoint.pb.h"
+#include "run/retention.h"
 #include "store/image_store.h"
 
 namespace ckpt::run {
@@ -32,8 +33,8 @@ struct RunOptions {
   // When to checkpoint; the job goes on.
   absl::Duration every = absl::InfiniteDuration();
   std::set<int> checkpoint_signals;
-  // So many images stay, the newest ones; at least one.
-  int32_t keep = 2;
+  // Which images stay when a new one is whole.
+  RetentionLimits retention = {.keep = 2};
   // On SIGTERM: checkpoint, end, and report this exit status.
   bool before_end = false;
   int before_end_status = 85;

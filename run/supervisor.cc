@@ -30,6 +30,7 @@
 #include "run/job_registry.h"
 #include "run/job_starter.h"
 #include "run/output_copier.h"
+#include "run/retention.h"
 
 namespace ckpt::run {
 namespace {
@@ -249,11 +250,16 @@ absl::StatusOr<v1::DumpReport> Supervisor::Dump(
 void Supervisor::RemoveOldImages() {
   const auto images = ListJobImages(*environment_.store, options_.name);
   if (!images.ok()) return Warn(std::string(images.status().message()));
-  const int32_t newest_to_go =
-      std::max(last_number_ - options_.keep, ledger_.finished_image());
-  for (const std::string& problem :
-       RemoveJobImages(*environment_.store, *images, newest_to_go)) {
-    Warn(problem);
+  for (const RemovableImage& image :
+       Retention(options_.retention)
+           .Choose(*images, ledger_.finished_image(), absl::Now())) {
+    const absl::Status removed = environment_.store->Remove(image.name);
+    if (removed.ok()) {
+      environment_.tell(
+          absl::StrCat("removed image ", image.name, ": ", image.reason));
+    } else if (!absl::IsNotFound(removed)) {
+      Warn(std::string(removed.message()));
+    }
   }
 }
 

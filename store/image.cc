@@ -16,6 +16,7 @@
 #include "store/layout.h"
 #include "store/leftovers.h"
 #include "store/manifest.h"
+#include "store/pin.h"
 
 namespace ckpt {
 namespace {
@@ -98,6 +99,8 @@ Image::Image(UniqueFd dir, std::string path, std::string name,
       path_(std::move(path)),
       name_(std::move(name)),
       manifest_(std::move(manifest)) {}
+
+bool Image::pinned() const { return IsPinned(dir_.get()); }
 
 absl::Status Image::Verify() const {
   // The manifest again: it may have been exchanged since Open().

@@ -34,11 +34,14 @@ class Image {
   const std::string& name() const { return name_; }
   const std::string& path() const { return path_; }
   const v1::Manifest& manifest() const { return manifest_; }
+  // Now; see ImageStore::Pin().
+  bool pinned() const;
 
   // OK if the directory holds what was sealed, bit by bit: every file that the
   // manifest lists, with that size and that SHA-256, and no other.  What CRIU
-  // leaves there later is overlooked: stats-dump, stats-restore and, after a
-  // restore that was killed, .criu.*.  Reads everything (two threads).
+  // leaves there later is overlooked: stats-dump, stats-restore, the pin
+  // and, after a restore that was killed, .criu.*.  Reads everything (two
+  // threads).
   // DataLoss: names the image, the file and what differs.
   absl::Status Verify() const;
 

@@ -23,6 +23,7 @@
 #include "store/layout.h"
 #include "store/leftovers.h"
 #include "store/manifest.h"
+#include "store/pin.h"
 #include "store/remove_tree.h"
 
 namespace ckpt {
@@ -62,6 +63,45 @@ absl::StatusOr<UniqueFd> OpenParent(const std::string& path) {
         "no directory ", path, ": it must exist before an image can be in it"));
   }
   return parent;
+}
+
+// An image, whole or damaged, whose lock we have.
+struct HeldImage {
+  UniqueFd parent;
+  UniqueFd dir;
+};
+
+// `lock` is LOCK_SH or LOCK_EX.
+absl::StatusOr<HeldImage> Hold(const std::string& path, int lock) {
+  const Place place = Split(path);
+  const auto no_image = [&] {
+    return absl::NotFoundError(absl::StrCat(
+        "no image ", path, "; 'ckpt list' shows the images there are"));
+  };
+  absl::StatusOr<UniqueFd> parent = OpenDirectory(place.parent);
+  if (absl::IsNotFound(parent.status())) return no_image();
+  if (!parent.ok()) return parent.status();
+
+  absl::StatusOr<UniqueFd> dir = OpenLocked(parent->get(), place.name, lock);
+  if (absl::IsNotFound(dir.status())) return no_image();
+  if (absl::IsInvalidArgument(dir.status())) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(path, " is not a ckpt image: no directory"));
+  }
+  if (absl::IsUnavailable(dir.status())) {
+    return absl::UnavailableError(absl::StrCat(
+        "image ", path,
+        lock == LOCK_EX ? " is in use (being written or restored); try again"
+                        : " is being removed"));
+  }
+  if (!dir.ok()) return dir.status();
+  struct stat about {};
+  if (::fstatat(dir->get(), kManifestFile, &about, AT_SYMLINK_NOFOLLOW) != 0) {
+    if (errno != ENOENT) return ErrnoToStatus(errno, "stat", path);
+    return absl::FailedPreconditionError(absl::StrCat(
+        path, " is not a ckpt image: no ", kManifestFile, "; left as it is"));
+  }
+  return HeldImage{*std::move(parent), *std::move(dir)};
 }
 
 }  // namespace
@@ -147,6 +187,7 @@ absl::StatusOr<std::vector<ImageSummary>> ImageStore::List() const {
     } else {
       summary.status = manifest.status();
     }
+    summary.pinned = image.ok() && IsPinned(image->get());
     images.push_back(std::move(summary));
   }
   std::sort(images.begin(), images.end(),
@@ -161,46 +202,41 @@ absl::StatusOr<std::vector<ImageSummary>> ImageStore::List() const {
 
 absl::Status ImageStore::Remove(absl::string_view name_or_path) const {
   CKPT_ASSIGN_OR_RETURN(const std::string path, PathOf(name_or_path));
-  const Place place = Split(path);
-  const auto no_image = [&] {
-    return absl::NotFoundError(absl::StrCat(
-        "no image ", path, "; 'ckpt list' shows the images there are"));
-  };
-  const absl::StatusOr<UniqueFd> parent = OpenDirectory(place.parent);
-  if (absl::IsNotFound(parent.status())) return no_image();
-  if (!parent.ok()) return parent.status();
-
-  const absl::StatusOr<UniqueFd> dir =
-      OpenLocked(parent->get(), place.name, LOCK_EX);
-  if (absl::IsNotFound(dir.status())) return no_image();
-  if (absl::IsInvalidArgument(dir.status())) {
+  CKPT_ASSIGN_OR_RETURN(const HeldImage image, Hold(path, LOCK_EX));
+  if (IsPinned(image.dir.get())) {
     return absl::FailedPreconditionError(
-        absl::StrCat(path, " is not a ckpt image: no directory"));
+        absl::StrCat("image ", path, " is pinned; nothing was removed; 'ckpt ",
+                     "unpin ", name_or_path, "' first"));
   }
-  if (absl::IsUnavailable(dir.status())) {
-    return absl::UnavailableError(absl::StrCat(
-        "image ", path, " is in use (being written or restored); try again"));
-  }
-  if (!dir.ok()) return dir.status();
-  struct stat about {};
-  if (::fstatat(dir->get(), kManifestFile, &about, AT_SYMLINK_NOFOLLOW) != 0) {
-    if (errno != ENOENT) return ErrnoToStatus(errno, "stat", path);
-    return absl::FailedPreconditionError(absl::StrCat(
-        path, " is not a ckpt image: no ", kManifestFile, "; left as it is"));
-  }
-
+  const Place place = Split(path);
   const std::string hidden = HiddenName(kRemovedPrefix, place.name);
-  if (::renameat(parent->get(), place.name.c_str(), parent->get(),
+  if (::renameat(image.parent.get(), place.name.c_str(), image.parent.get(),
                  hidden.c_str()) != 0) {
     return ErrnoToStatus(errno, "rename", path);
   }
-  absl::Status status = Fsync(parent->get(), place.parent);
+  absl::Status status = Fsync(image.parent.get(), place.parent);
   status = AppendError(status, "freeing its space",
-                       RemoveTree(parent->get(), hidden));
+                       RemoveTree(image.parent.get(), hidden));
   if (status.ok()) return status;
   return WithMessage(
       status,
       absl::StrCat("image ", path, " is removed, but: ", status.message()));
+}
+
+absl::StatusOr<bool> ImageStore::Pin(absl::string_view name_or_path) const {
+  CKPT_ASSIGN_OR_RETURN(const std::string path, PathOf(name_or_path));
+  CKPT_ASSIGN_OR_RETURN(const HeldImage image, Hold(path, LOCK_SH));
+  const bool was_pinned = IsPinned(image.dir.get());
+  CKPT_RETURN_IF_ERROR(SetPin(image.dir.get(), path));
+  return !was_pinned;
+}
+
+absl::StatusOr<bool> ImageStore::Unpin(absl::string_view name_or_path) const {
+  CKPT_ASSIGN_OR_RETURN(const std::string path, PathOf(name_or_path));
+  CKPT_ASSIGN_OR_RETURN(const HeldImage image, Hold(path, LOCK_SH));
+  const bool was_pinned = IsPinned(image.dir.get());
+  CKPT_RETURN_IF_ERROR(ClearPin(image.dir.get(), path));
+  return was_pinned;
 }
 
 absl::Status CheckSpace(int dir_fd, uint64_t bytes_needed) {

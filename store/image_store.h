@@ -47,6 +47,7 @@ struct ImageSummary {
   // Why the manifest cannot be had, with the codes of Open(); OK normally.
   absl::Status status;
   v1::Manifest manifest;  // empty unless status is OK
+  bool pinned = false;
 };
 
 // Thread-safe: holds nothing but the name of a directory.
@@ -82,10 +83,19 @@ class ImageStore {
   // Removes an image: it vanishes at once and durably, then its space is freed.
   // A damaged image is removed as well, as long as it has a manifest.
   // InvalidArgument: as PathOf().  NotFound: there is none.
-  // FailedPrecondition: not an image; nothing was touched.  Unavailable: it is
-  // in use (an Image or its writer holds it); nothing was touched.
+  // FailedPrecondition: not an image, or pinned; nothing was touched.
+  // Unavailable: it is in use (an Image or its writer holds it); nothing was
+  // touched.
   // An error after it vanished says so; the next Begin() frees the rest.
   absl::Status Remove(absl::string_view name_or_path) const;
+
+  // Keeps an image, whole or damaged, from being removed, until it is unpinned;
+  // durable when they return.  True: it was not so before.
+  // InvalidArgument: as PathOf().  NotFound: there is none.
+  // FailedPrecondition: not an image.  Unavailable: it is being removed.
+  // Errors of store/pin.h.
+  absl::StatusOr<bool> Pin(absl::string_view name_or_path) const;
+  absl::StatusOr<bool> Unpin(absl::string_view name_or_path) const;
 
  private:
   std::string directory_;

@@ -213,5 +213,55 @@ TEST_F(ImageStoreTest, SpaceThatIsNotThereIsNamed) {
                    ": not enough space: 1099511627776.0 MiB needed, ")));
 }
 
+TEST_F(ImageStoreTest, PinnedImageIsListedAndNotRemovedUntilUnpinned) {
+  MakeImage("kept");
+  MakeImage("other");
+  EXPECT_TRUE(*store_.Pin("kept"));
+
+  const auto removed = store_.Remove("kept");
+
+  EXPECT_EQ(removed.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(absl::StrContains(removed.message(), "ckpt unpin kept"))
+      << removed;
+  const auto images = store_.List();
+  ASSERT_TRUE(images.ok()) << images.status();
+  for (const ImageSummary& image : *images) {
+    EXPECT_EQ(image.pinned, image.name == "kept") << image.name;
+  }
+  EXPECT_TRUE(*store_.Unpin("kept"));
+  EXPECT_EQ(store_.Remove("kept"), absl::OkStatus());
+}
+
+TEST_F(ImageStoreTest, PinOrUnpinTwiceIsNoChange) {
+  MakeImage("job");
+  EXPECT_FALSE(*store_.Unpin("job"));
+  EXPECT_TRUE(*store_.Pin("job"));
+  EXPECT_FALSE(*store_.Pin("job"));
+  EXPECT_TRUE(*store_.Unpin("job"));
+  EXPECT_FALSE(*store_.Unpin("job"));
+}
+
+TEST_F(ImageStoreTest, ImageThatIsReadCanBePinned) {
+  MakeImage("job");
+  const auto reader = store_.Open("job");
+  EXPECT_TRUE(*store_.Pin("job"));
+}
+
+TEST_F(ImageStoreTest, DamagedImageCanBePinned) {
+  MakeImage("job");
+  WriteFile(dir_.fd(), absl::StrCat("job/", "ckpt-manifest.pb"), "damaged");
+  EXPECT_TRUE(*store_.Pin("job"));
+  EXPECT_TRUE(store_.List()->front().pinned);
+}
+
+TEST_F(ImageStoreTest, OnlyImagesArePinned) {
+  ASSERT_EQ(::mkdir(dir_.Path("directory").c_str(), 0700), 0);
+  EXPECT_EQ(store_.Pin("nothing").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(store_.Pin("directory").status().code(),
+            absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(store_.Unpin("nothing").status().code(),
+            absl::StatusCode::kNotFound);
+}
+
 }  // namespace
 }  // namespace ckpt

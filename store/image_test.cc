@@ -138,6 +138,16 @@ TEST_F(ImageTest, WhatCriuLeavesBehindDoesNoHarm) {
   EXPECT_TRUE(store_.Open("job")->Verify().ok());
 }
 
+TEST_F(ImageTest, PinIsSeenAndDoesNoHarm) {
+  const auto image = store_.Open("job");
+  ASSERT_TRUE(image.ok()) << image.status();
+  EXPECT_FALSE(image->pinned());
+  ASSERT_TRUE(*store_.Pin("job"));
+  EXPECT_TRUE(image->pinned());
+  EXPECT_TRUE(image->Verify().ok());
+  EXPECT_TRUE(store_.Open("job")->Verify().ok());
+}
+
 TEST_F(ImageTest, OpenImageIsKept) {
   auto image = store_.Open("job");
   ASSERT_TRUE(image.ok()) << image.status();

@@ -14,15 +14,18 @@ inline constexpr char kManifestFile[] = "ckpt-manifest.pb";
 inline constexpr char kDumpStatsFile[] = "stats-dump";
 inline constexpr char kRestoreStatsFile[] = "stats-restore";
 
+// In the image, empty: it is not to be removed (store/pin.h).
+inline constexpr char kPinFile[] = "ckpt-pinned";
+
 // Beside images, followed by NAME-XXXXXX: one being written, one being removed.
 inline constexpr char kPendingPrefix[] = ".ckpt-pending-";
 inline constexpr char kRemovedPrefix[] = ".ckpt-removed-";
 
-// What may appear in an image without belonging to it: CRIU's figures, and the
-// directories .criu.* that a restore leaves if it is killed.
+// What may appear in an image without belonging to it: CRIU's figures, the pin,
+// and the directories .criu.* that a restore leaves if it is killed.
 inline bool IsNoPartOfImage(absl::string_view name) {
   return name == kDumpStatsFile || name == kRestoreStatsFile ||
-         absl::StartsWith(name, ".criu.");
+         name == kPinFile || absl::StartsWith(name, ".criu.");
 }
 
 // A hidden directory that belongs to nobody once its lock is free.

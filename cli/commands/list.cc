@@ -24,7 +24,8 @@ Command ListCommand() {
   return {"list",
           "list the images of the store",
           "",
-          "Oldest first.  Images at paths of their own are not listed.",
+          "Oldest first; a * marks those that are pinned.  Images at paths of "
+          "their own are not listed.",
           "ckpt list",
           /*needs_root=*/false,
           WithStoreFlag({}),

@@ -23,7 +23,8 @@ Command RemoveCommand() {
   return {"remove",
           "remove an image",
           "IMAGE",
-          "An image that a restore reads is not removed.",
+          "An image that a restore reads, or that is pinned (ckpt pin), is not "
+          "removed.",
           "ckpt remove job1-monday",
           /*needs_root=*/true,
           WithStoreFlag({}),

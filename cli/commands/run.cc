@@ -35,15 +35,32 @@ absl::StatusOr<std::string> OutputFile(const Arguments& arguments,
   return absolute;
 }
 
+// Without any of the three: the limit that `limits` has.
+absl::Status ParseRetention(const Arguments& arguments,
+                            run::RetentionLimits& limits) {
+  const bool has_age = arguments.Has("keep-for");
+  const bool has_size = arguments.Has("max-bytes");
+  if (arguments.Has("keep") || has_age || has_size) {
+    CKPT_ASSIGN_OR_RETURN(limits.keep, arguments.Number("keep"));
+  }
+  if (has_age) {
+    CKPT_ASSIGN_OR_RETURN(const double seconds,
+                          arguments.Seconds("keep-for", 0));
+    limits.keep_for = absl::Seconds(seconds);
+  }
+  if (has_size) {
+    CKPT_ASSIGN_OR_RETURN(limits.max_bytes, arguments.Bytes("max-bytes"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ParseSchedule(const Arguments& arguments,
                            run::RunOptions& options) {
   if (arguments.Has("every")) {
     CKPT_ASSIGN_OR_RETURN(const double seconds, arguments.Seconds("every", 0));
     options.every = absl::Seconds(seconds);
   }
-  if (arguments.Has("keep")) {
-    CKPT_ASSIGN_OR_RETURN(options.keep, arguments.Number("keep"));
-  }
+  CKPT_RETURN_IF_ERROR(ParseRetention(arguments, options.retention));
   for (const std::string& text : arguments.GetAll("on-signal")) {
     CKPT_ASSIGN_OR_RETURN(const int signal, SignalNumber("on-signal", text));
     if (signal != SIGUSR1 && signal != SIGUSR2 && signal != SIGHUP &&
@@ -141,6 +158,9 @@ Command RunCommand() {
             "on SIGTERM: checkpoint, end, and exit with --before-end-status"},
            {"before-end-status", "N", "exit status of that end (85)"},
            {"keep", "N", "keep the newest N images (2)"},
+           {"keep-for", "D", "keep images that are younger, as 7d"},
+           {"max-bytes", "N",
+            "keep the newest images that have room in this together, as 10G"},
            {"fresh", "", "start afresh, whatever images there are"},
            {"output", "FILE",
             "let the job print there, and do not show it (a file in the store, "

@@ -12,8 +12,9 @@
 namespace ckpt {
 namespace {
 
-constexpr absl::string_view kStoreVerbs[] = {
-    "dump", "restore", "list", "show", "verify", "remove", "check"};
+constexpr absl::string_view kStoreVerbs[] = {"dump", "restore", "list",
+                                             "show", "verify",  "remove",
+                                             "pin",  "unpin",   "check"};
 
 }  // namespace
 

@@ -1,12 +1,9 @@
 // `ckpt run`: a batch system starts the same line again and again.
 
 #include <signal.h>
-#include <sys/stat.h>
 
 #include <fstream>
-#include <memory>
 #include <string>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
@@ -15,114 +12,14 @@
 #include "base/file.h"
 #include "gtest/gtest.h"
 #include "tests/e2e/ckpt_runner.h"
+#include "tests/e2e/run_fixture.h"
 #include "tests/e2e/running_ckpt.h"
-#include "tests/support/job.h"
-#include "tests/support/test_cgroup.h"
 
 namespace ckpt {
 namespace {
 
-// Ends with `status` once the file `stop` is there; prints 1, 2, 3 ...
-std::string CountingScript(const std::string& stop, int status) {
-  return absl::StrCat("i=0; while ! test -e ", stop,
-                      "; do i=$((i+1)); echo $i; sleep 0.002; done; exit ",
-                      status);
-}
-
-class RunTest : public testing::TestWithParam<CgroupVersion> {
- protected:
-  void SetUp() override {
-    BecomeReaper();
-    auto group = TestCgroup::Create(GetParam());
-    ASSERT_TRUE(group.ok()) << group.status();
-    group_ = *std::move(group);
-  }
-
-  std::vector<std::string> Words(const std::vector<std::string>& options,
-                                 const std::vector<std::string>& argv) const {
-    std::vector<std::string> words = {"run",        "--name",       name_,
-                                      "--cgroup",   group_->path(), "--store",
-                                      ckpt_.store()};
-    words.insert(words.end(), options.begin(), options.end());
-    words.emplace_back("--");
-    words.insert(words.end(), argv.begin(), argv.end());
-    return words;
-  }
-
-  CommandResult Run(const std::vector<std::string>& options,
-                    const std::vector<std::string>& argv) const {
-    return ckpt_.Run(Words(options, argv));
-  }
-
-  CommandResult RunScript(const std::vector<std::string>& options,
-                          const std::string& script) const {
-    return Run(options, {"sh", "-c", script});
-  }
-
-  std::unique_ptr<RunningCkpt> Start(const std::vector<std::string>& options,
-                                     const std::string& script) const {
-    return std::make_unique<RunningCkpt>(
-        ckpt_.CommandLine(Words(options, {"sh", "-c", script})), "");
-  }
-
-  std::string Output() const {
-    return ReadFile(absl::StrCat(ckpt_.store(), "/.jobs/", name_, "/out"))
-        .value_or("");
-  }
-
-  void WaitForOutput() const {
-    const size_t size = Output().size();
-    while (Output().size() < size + 10) {
-      Clock::Real().Sleep(absl::Milliseconds(1));
-    }
-  }
-
-  bool HasImage(int number) const {
-    struct stat info = {};
-    return ::stat(ImagePath(number).c_str(), &info) == 0;
-  }
-
-  std::string ImagePath(int number) const {
-    return absl::StrCat(ckpt_.store(), "/", name_, ".", number);
-  }
-
-  void WaitForImage(int number) const {
-    while (!HasImage(number)) Clock::Real().Sleep(absl::Milliseconds(1));
-  }
-
-  void LetItEnd() const { std::ofstream{stop_}; }
-
-  // All that the job printed, in all its runs, is "1\n2\n3\n...".
-  void ExpectCountsWithoutGap() const {
-    const std::string text = Output();
-    std::string expected;
-    for (int i = 1; expected.size() < text.size(); ++i) {
-      absl::StrAppend(&expected, i, "\n");
-    }
-    EXPECT_EQ(text, expected);
-  }
-
-  // Nothing is left in the frame, which is gone as well.
-  void ExpectNothingLeft() const {
-    EXPECT_TRUE(group_->Processes().empty());
-    EXPECT_FALSE(OpenDirectory(group_->path() + "/" + name_).ok());
-    EXPECT_FALSE(OpenDirectory("/run/ckpt/jobs/" + name_).ok());
-  }
-
-  CkptRunner ckpt_;
-  const std::string name_ =
-      ckpt_.dir().path().substr(ckpt_.dir().path().rfind('/') + 1);
-  const std::string stop_ = ckpt_.dir().File("stop");
-  const std::string counting_ = CountingScript(stop_, 0);
-  std::unique_ptr<TestCgroup> group_;
-};
-
-INSTANTIATE_TEST_SUITE_P(All, RunTest,
-                         testing::Values(CgroupVersion::kV1,
-                                         CgroupVersion::kV2),
-                         [](const auto& info) {
-                           return std::string(CgroupVersionName(info.param));
-                         });
+class RunTest : public RunFixture {};
+CKPT_INSTANTIATE_RUN_TESTS(RunTest);
 
 TEST_P(RunTest, OutputAndExitStatusAreTheCommands) {
   const CommandResult result =
@@ -297,14 +194,6 @@ TEST_P(RunTest, JobThatEndedWellStartsAfreshAndItsImagesAreGone) {
 
   EXPECT_EQ(again.exit_status, 0);
   EXPECT_TRUE(absl::StrContains(again.err, "afresh")) << again.err;
-}
-
-TEST_P(RunTest, OnlyTheNewestImagesAreKept) {
-  const auto run = Start({"--every", "20ms", "--keep", "1"}, counting_);
-  WaitForImage(3);
-  LetItEnd();
-  run->Wait();
-  EXPECT_FALSE(HasImage(1));
 }
 
 TEST_P(RunTest, JobIsListedSuspendedResumedAndStopped) {
