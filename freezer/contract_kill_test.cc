@@ -135,6 +135,23 @@ TEST_P(KillContractTest, EachProcessOfAForkStormIsKilledAndCounted) {
   ExpectThawed(group);
 }
 
+TEST_P(KillContractTest, SparedProcessGetsNoSignalAndIsNotCounted) {
+  Cgroup& group = world().NewGroup();
+  const pid_t root = world().AddTask(group, 0, /*threads=*/2);
+  const pid_t child = world().AddTask(group, root);
+  Freezer freezer = FreezerOf(group);
+
+  const auto report =
+      KillGroup(freezer, world().CountedSignal(),
+                {.deadline = world().clock().Now() + kPlenty, .spared = root},
+                world().signaller());
+
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_EQ(report->processes(), 1);
+  EXPECT_EQ(world().SignalsReceived(root), 0);
+  EXPECT_EQ(world().SignalsReceived(child), 1);
+}
+
 TEST_P(KillContractTest, EmptyGroupIsKilledAtOnce) {
   ExpectKilled(world().NewGroup(), 0);
 }

@@ -33,12 +33,12 @@ class RealSignaller : public Signaller {
 
 // Those that have not been.
 absl::Status SignalAll(Cgroup& group, int signal, Signaller& signaller,
-                       std::set<pid_t>& signalled) {
+                       std::set<pid_t>& signalled, pid_t spared = 0) {
   CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> pids,
                         group.SubtreeProcesses());
   for (const pid_t pid : pids) {
     // 0: of another PID namespace.
-    if (pid <= 0 || signalled.count(pid) > 0) continue;
+    if (pid <= 0 || pid == spared || signalled.count(pid) > 0) continue;
     absl::Status sent = signaller.Send(pid, signal);
     if (sent.ok()) {
       signalled.insert(pid);
@@ -168,7 +168,7 @@ absl::Status SignalFrozen(Freezer& freezer, int signal,
       FrozenScope::Enter(
           freezer, {.deadline = options.deadline, .cancel = options.cancel}));
   const absl::Status sent =
-      SignalAll(freezer.group(), signal, signaller, signalled);
+      SignalAll(freezer.group(), signal, signaller, signalled, options.spared);
   return AppendError(sent, "giving the group back", scope->Leave());
 }
 

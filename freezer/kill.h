@@ -28,6 +28,8 @@ class Signaller {
 struct KillOptions {
   absl::Time deadline = absl::InfiniteFuture();  // on the Freezer's clock
   const Cancellation* cancel = nullptr;          // borrowed for the call
+  // A process that gets no signal and is not counted; SIGKILL spares nobody.
+  pid_t spared = 0;
 };
 
 // The group is frozen, so that nobody forks; each process, of the groups below

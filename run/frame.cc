@@ -52,10 +52,7 @@ absl::StatusOr<std::unique_ptr<Frame>> Frame::Make(const std::string& name,
   return absl::WrapUnique(new Frame(std::move(group)));
 }
 
-absl::StatusOr<int> Frame::KillAll() {
-  CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> pids,
-                        group_->SubtreeProcesses());
-  // Thawed also when it is empty: the next job would start frozen.
+absl::StatusOr<v1::KillReport> Frame::KillAll(const Cancellation* cancel) {
   CKPT_ASSIGN_OR_RETURN(
       const auto hold,
       TakeWithPatience(*group_, {.purpose = v1::HOLD_PURPOSE_FREEZE,
@@ -63,12 +60,27 @@ absl::StatusOr<int> Frame::KillAll() {
                                  .needs_journal = false}));
   freezer::Freezer freezer(*group_, ProcFs::Real(), Clock::Real());
   const absl::Time deadline = Clock::Real().Now() + kKillLimit;
-  if (!pids.empty()) {
-    CKPT_RETURN_IF_ERROR(
-        freezer::KillGroup(freezer, SIGKILL, {.deadline = deadline}).status());
-  }
-  CKPT_RETURN_IF_ERROR(freezer.Thaw({.deadline = deadline}).status());
-  return static_cast<int>(pids.size());
+  CKPT_ASSIGN_OR_RETURN(
+      v1::KillReport report,
+      freezer::KillGroup(freezer, SIGKILL,
+                         {.deadline = deadline, .cancel = cancel}));
+  // Also when it was empty: the next job would start frozen.  Its supervisor
+  // may have removed it by now.
+  const absl::Status thawed = freezer.Thaw({.deadline = deadline}).status();
+  if (!thawed.ok() && !absl::IsNotFound(thawed)) return thawed;
+  return report;
+}
+
+absl::StatusOr<v1::KillReport> Frame::Signal(int signal, pid_t spared,
+                                             const Cancellation* cancel) {
+  CKPT_ASSIGN_OR_RETURN(
+      const auto hold,
+      TakeWithPatience(*group_, {.purpose = v1::HOLD_PURPOSE_FREEZE}));
+  freezer::Freezer freezer(*group_, ProcFs::Real(), Clock::Real());
+  return freezer::KillGroup(freezer, signal,
+                            {.deadline = Clock::Real().Now() + kFreezeLimit,
+                             .cancel = cancel,
+                             .spared = spared});
 }
 
 absl::Status Frame::Guard(LastWill& guardian) {

@@ -1,7 +1,7 @@
 // The cgroup that a job runs in, and nobody else.
 //
 //   CKPT_ASSIGN_OR_RETURN(auto frame, Frame::Make("ckpt/render", hierarchy));
-//   CKPT_ASSIGN_OR_RETURN(const int left, frame->KillAll());
+//   CKPT_ASSIGN_OR_RETURN(const v1::KillReport left, frame->KillAll());
 //   ... the job runs in frame->group() ...
 //   CKPT_RETURN_IF_ERROR(frame->Remove());
 //
@@ -9,12 +9,15 @@
 #ifndef CKPT_RUN_FRAME_H_
 #define CKPT_RUN_FRAME_H_
 
+#include <sys/types.h>
+
 #include <memory>
 #include <string>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/cancellation.h"
 #include "base/last_will.h"
 #include "freezer/cgroup.h"
 #include "proto/checkpoint.pb.h"
@@ -30,9 +33,14 @@ class Frame {
 
   freezer::Cgroup& group() { return *group_; }
 
-  // Ends what is in it, frozen or not, and returns how many processes that
-  // were.  Errors as KillGroup().
-  absl::StatusOr<int> KillAll();
+  // Ends what is in it, frozen or not; an empty one is thawed, too.  Errors as
+  // KillGroup() and Suspend().
+  absl::StatusOr<v1::KillReport> KillAll(const Cancellation* cancel = nullptr);
+
+  // Sends a signal other than SIGKILL to every process but `spared`, once.
+  // Errors as KillAll().
+  absl::StatusOr<v1::KillReport> Signal(int signal, pid_t spared,
+                                        const Cancellation* cancel);
 
   // Has the guardian do so when it carries out the will.
   absl::Status Guard(LastWill& guardian);

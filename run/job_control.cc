@@ -74,6 +74,25 @@ absl::StatusOr<bool> WaitForEnd(int pidfd, absl::Duration limit, Clock& clock,
   }
 }
 
+// Not ok() when it has ended.
+UniqueFd OpenSupervisor(const RegisteredJob& job) {
+  if (!job.supervised) return UniqueFd();
+  return UniqueFd(static_cast<int>(
+      ::syscall(SYS_pidfd_open, job.record.supervisor_pid(), 0)));
+}
+
+// Of a job that was killed.
+absl::Status AwaitSupervisor(const RegisteredJob& job, int pidfd,
+                             absl::Duration limit, Clock& clock,
+                             const Cancellation* cancel) {
+  CKPT_ASSIGN_OR_RETURN(const bool ended,
+                        WaitForEnd(pidfd, limit, clock, cancel));
+  if (ended) return absl::OkStatus();
+  return absl::DeadlineExceededError(absl::StrCat(
+      "job ", job.record.name(), " was killed, but its supervisor, process ",
+      job.record.supervisor_pid(), ", does not end"));
+}
+
 }  // namespace
 
 v1::JobStatus DescribeJob(const RegisteredJob& job, ProcFs& proc) {
@@ -105,39 +124,55 @@ absl::Status ResumeJob(const RegisteredJob& job) {
   return frame->Resume();
 }
 
+absl::StatusOr<v1::KillReport> KillJob(const JobRegistry& registry,
+                                       const RegisteredJob& job, int signal,
+                                       absl::Duration limit, Clock& clock,
+                                       const Cancellation* cancel) {
+  const UniqueFd supervisor = OpenSupervisor(job);
+  CKPT_ASSIGN_OR_RETURN(const auto frame, FrameOf(job));
+  if (signal != SIGKILL) {
+    return frame->Signal(signal, job.record.root_pid(), cancel);
+  }
+  CKPT_ASSIGN_OR_RETURN(const v1::KillReport report, frame->KillAll(cancel));
+  if (supervisor.ok()) {
+    CKPT_RETURN_IF_ERROR(
+        AwaitSupervisor(job, supervisor.get(), limit, clock, cancel));
+    return report;
+  }
+  CKPT_RETURN_IF_ERROR(frame->Remove());
+  CKPT_RETURN_IF_ERROR(registry.Enter(job.record.name(), clock).status());
+  return report;
+}
+
 absl::StatusOr<v1::StopReport> StopJob(const RegisteredJob& job,
                                        absl::Duration limit, Clock& clock,
                                        const Cancellation* cancel) {
   const std::string& name = job.record.name();
-  const pid_t pid = job.record.supervisor_pid();
   const absl::Time start = clock.Now();
-  const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-  if (!job.supervised || !pidfd.ok()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("job ", name, " has no supervisor any more (process ", pid,
-                     " has ended); what is left of it is in ",
-                     job.record.cgroup(), ": ckpt kill --cgroup"));
+  const UniqueFd supervisor = OpenSupervisor(job);
+  if (!supervisor.ok()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "job ", name, " has no supervisor any more (process ",
+        job.record.supervisor_pid(), " has ended); what is left of it is in ",
+        job.record.cgroup(), ": 'ckpt kill ", name, "' ends that"));
   }
   v1::StopReport report;
   report.set_name(name);
-  if (::syscall(SYS_pidfd_send_signal, pidfd.get(), SIGTERM, nullptr, 0) != 0) {
-    return ErrnoToStatus(errno, "send SIGTERM to", absl::StrCat(pid));
+  if (::syscall(SYS_pidfd_send_signal, supervisor.get(), SIGTERM, nullptr, 0) !=
+      0) {
+    return ErrnoToStatus(errno, "send SIGTERM to",
+                         absl::StrCat(job.record.supervisor_pid()));
   }
-  CKPT_ASSIGN_OR_RETURN(bool ended,
-                        WaitForEnd(pidfd.get(), limit, clock, cancel));
+  CKPT_ASSIGN_OR_RETURN(const bool ended,
+                        WaitForEnd(supervisor.get(), limit, clock, cancel));
   if (!ended) {
     report.set_killed(true);
     CKPT_ASSIGN_OR_RETURN(const auto frame, FrameOf(job));
     // The supervisor may remove the frame before we look at it again.
-    const absl::Status killed = frame->KillAll().status();
+    const absl::Status killed = frame->KillAll(cancel).status();
     if (!killed.ok() && !absl::IsNotFound(killed)) return killed;
-    CKPT_ASSIGN_OR_RETURN(ended,
-                          WaitForEnd(pidfd.get(), kKillLimit, clock, cancel));
-  }
-  if (!ended) {
-    return absl::DeadlineExceededError(
-        absl::StrCat("job ", name, " was killed, but its supervisor, process ",
-                     pid, ", does not end"));
+    CKPT_RETURN_IF_ERROR(
+        AwaitSupervisor(job, supervisor.get(), kKillLimit, clock, cancel));
   }
   report.set_seconds(absl::ToDoubleSeconds(clock.Now() - start));
   return report;

@@ -28,6 +28,20 @@ v1::JobStatus DescribeJob(const RegisteredJob& job, ProcFs& proc);
 absl::Status SuspendJob(const RegisteredJob& job);
 absl::Status ResumeJob(const RegisteredJob& job);
 
+// SIGKILL to all of the job.  Returns when its supervisor has ended as well:
+// the name is free, and the next run goes on from the newest image.  A job
+// without supervisor is ended, too, and `registry` forgets it.
+//
+// Any other signal goes to every process of the job once, as KillGroup() sends
+// it; not to process 1, which would hand it on.
+//   errors of KillGroup(); NotFound: it has ended
+//   Unavailable: somebody else works on the group for long
+//   DeadlineExceeded: the supervisor has not ended after `limit`
+absl::StatusOr<v1::KillReport> KillJob(const JobRegistry& registry,
+                                       const RegisteredJob& job, int signal,
+                                       absl::Duration limit, Clock& clock,
+                                       const Cancellation* cancel);
+
 // SIGTERM to the supervisor, which hands it on or, with --before-end, makes an
 // image; after `limit`, SIGKILL to the job.  Returns when the supervisor has
 // ended.

@@ -153,9 +153,9 @@ absl::Status Supervisor::MakeFrame() {
   CKPT_ASSIGN_OR_RETURN(frame_, Frame::Make(absl::StrCat(options_.parent_group,
                                                          "/", options_.name),
                                             options_.hierarchy));
-  CKPT_ASSIGN_OR_RETURN(const int left, frame_->KillAll());
-  if (left > 0) {
-    Warn(absl::StrCat("ended ", left,
+  CKPT_ASSIGN_OR_RETURN(const v1::KillReport left, frame_->KillAll());
+  if (left.processes() > 0) {
+    Warn(absl::StrCat("ended ", left.processes(),
                       " process(es) that an earlier run had left in ",
                       frame_->group().path()));
   }

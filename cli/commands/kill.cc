@@ -15,6 +15,8 @@
 #include "freezer/group_lease.h"
 #include "freezer/group_set.h"
 #include "freezer/guarded_groups.h"
+#include "run/job_control.h"
+#include "run/job_registry.h"
 
 namespace ckpt::cli {
 namespace {
@@ -28,8 +30,25 @@ void EndLeaseOfEmpty(const v1::KillReport& report, freezer::Freezer& freezer) {
   }
 }
 
+absl::StatusOr<Output> KillNamedJob(const Arguments& arguments, int signal,
+                                    double timeout, const Context& context) {
+  CKPT_ASSIGN_OR_RETURN(const std::string name,
+                        arguments.OnlyPositional("JOB"));
+  if (arguments.Has("cgroup") || arguments.Has("freezer")) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "name the job ", name, ", or groups with --cgroup, not both"));
+  }
+  run::JobRegistry& registry = run::JobRegistry::Default();
+  CKPT_ASSIGN_OR_RETURN(const run::RegisteredJob job, registry.Find(name));
+  CKPT_ASSIGN_OR_RETURN(
+      v1::KillReport report,
+      run::KillJob(registry, job, signal, absl::Seconds(timeout), Clock::Real(),
+                   context.cancel));
+  std::string text = RenderKill(report);
+  return MakeOutput(std::move(report), std::move(text));
+}
+
 absl::StatusOr<Output> Run(const Arguments& arguments, const Context& context) {
-  CKPT_RETURN_IF_ERROR(arguments.NoPositional());
   int signal = SIGKILL;
   if (arguments.Has("signal")) {
     CKPT_ASSIGN_OR_RETURN(signal,
@@ -38,6 +57,9 @@ absl::StatusOr<Output> Run(const Arguments& arguments, const Context& context) {
   CKPT_ASSIGN_OR_RETURN(const double timeout,
                         arguments.Seconds("timeout", kTimeoutSeconds));
   RecoverFirst();
+  if (!arguments.positional().empty()) {
+    return KillNamedJob(arguments, signal, timeout, context);
+  }
   CKPT_ASSIGN_OR_RETURN(auto groups, GroupsFlag(arguments));
   const bool several = groups.size() > 1;
   freezer::GuardedGroups::Options guard;
@@ -78,8 +100,9 @@ absl::StatusOr<Output> Run(const Arguments& arguments, const Context& context) {
 
 Command KillCommand() {
   return {"kill",
-          "signal every process of cgroups, with none missed",
-          "",
+          "signal every process of a job or of cgroups, with none missed",
+          "[JOB]",
+          "Of the job of ckpt run, or of the groups that --cgroup names.\n"
           "SIGKILL also ends frozen tasks, and returns when the group is "
           "empty.  Any other signal is sent\nto every process exactly once, "
           "while the group is frozen for a moment.",

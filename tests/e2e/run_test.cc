@@ -236,8 +236,66 @@ TEST_P(RunTest, StopKillsAJobThatDoesNotListen) {
   ExpectNothingLeft();
 }
 
+TEST_P(RunTest, KillEndsAJobByNameThoughItIsSuspended) {
+  const auto run = Start({}, "trap '' TERM; " + counting_);
+  WaitForOutput();
+  ASSERT_EQ(ckpt_.Run({"suspend", name_}).exit_status, 0);
+
+  const CommandResult result = ckpt_.Run({"kill", name_});
+
+  EXPECT_EQ(result.exit_status, 0) << result.err;
+  EXPECT_TRUE(absl::StrContains(result.out, "none is left")) << result.out;
+  EXPECT_EQ(run->Wait(), 128 + SIGKILL);
+  ExpectNothingLeft();
+}
+
+TEST_P(RunTest, KillSendsASignalOnceToEveryProcess) {
+  // Two shells of one process group.
+  const std::string script =
+      absl::StrCat("trap 'echo got' USR2; echo ready; while ! test -e ", stop_,
+                   "; do sleep 0.01; done");
+  const auto run =
+      Start({}, absl::StrCat("sh -c \"", script, "\" & ", script, "; wait"));
+  while (Output() != "ready\nready\n") {
+    Clock::Real().Sleep(absl::Milliseconds(1));
+  }
+
+  const CommandResult result = ckpt_.Run({"kill", name_, "--signal", "USR2"});
+  LetItEnd();
+
+  EXPECT_EQ(result.exit_status, 0) << result.err;
+  EXPECT_EQ(run->Wait(), 0);
+  EXPECT_EQ(Output(), "ready\nready\ngot\ngot\n") << result.out;
+}
+
+TEST_P(RunTest, KillEndsWhatIsLeftWithoutSupervisorAndGuardian) {
+  {
+    const auto run = Start({}, counting_);
+    WaitForOutput();
+    ASSERT_TRUE(run->KillGuardian());
+    run->Signal(SIGKILL);
+    run->Wait();
+  }
+  ASSERT_FALSE(group_->Processes().empty());
+  EXPECT_TRUE(absl::StrContains(ckpt_.Run({"ps"}).out, "abandoned"));
+  EXPECT_EQ(ckpt_.Run({"stop", name_}).exit_status,
+            static_cast<int>(absl::StatusCode::kFailedPrecondition));
+
+  const CommandResult result = ckpt_.Run({"kill", name_});
+
+  EXPECT_EQ(result.exit_status, 0) << result.err;
+  ExpectNothingLeft();
+}
+
+TEST_P(RunTest, KillTakesAJobOrGroups) {
+  EXPECT_EQ(ckpt_.Run({"kill"}).exit_status,
+            static_cast<int>(absl::StatusCode::kInvalidArgument));
+  EXPECT_EQ(ckpt_.Run({"kill", name_, "--cgroup", group_->path()}).exit_status,
+            static_cast<int>(absl::StatusCode::kInvalidArgument));
+}
+
 TEST_P(RunTest, VerbsForAJobThatDoesNotRunSayNotFound) {
-  for (const char* const verb : {"suspend", "resume", "stop", "logs"}) {
+  for (const char* const verb : {"suspend", "resume", "stop", "kill", "logs"}) {
     EXPECT_EQ(ckpt_.Run({verb, name_}).exit_status,
               static_cast<int>(absl::StatusCode::kNotFound))
         << verb;
