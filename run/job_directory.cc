@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "base/file.h"
 #include "base/status.h"
 #include "base/unique_fd.h"
@@ -60,6 +61,11 @@ absl::Status JobDirectory::WriteLedger(const v1::JobLedger& ledger) const {
   written.set_format_version(kLedgerVersion);
   return ReplaceFile(File(kLedger), written.SerializeAsString(),
                      /*durable=*/true);
+}
+
+absl::Status JobDirectory::WriteRestarts(int32_t restarts) const {
+  return ReplaceFile(restarts_file(), absl::StrFormat("%-10d\n", restarts),
+                     /*durable=*/false);
 }
 
 absl::Status ReplaceFile(const std::string& path, const std::string& data,

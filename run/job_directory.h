@@ -6,8 +6,10 @@
 //   directory.File("out")
 //   CKPT_ASSIGN_OR_RETURN(v1::JobLedger ledger, directory.ReadLedger());
 //
-// It holds the files that the job prints to, and the ledger.  The images of the
-// job are NAME.1, NAME.2 ... in the store.
+// It holds the files that the job prints to, the ledger, and what a job that
+// goes on can read there, as its environment is that of its first start: how
+// often it has been restored.  The images of the job are NAME.1, NAME.2 ... in
+// the store.
 //
 // Thread-safe: holds nothing but a path.
 #ifndef CKPT_RUN_JOB_DIRECTORY_H_
@@ -35,6 +37,12 @@ class JobDirectory {
   absl::StatusOr<v1::JobLedger> ReadLedger() const;
   // In one step and durably: the old one is there, or the new one.
   absl::Status WriteLedger(const v1::JobLedger& ledger) const;
+
+  // The file `restarted`: a number, blanks and a newline, always of the same
+  // size, as CRIU does not restore a process that has a file open which is of
+  // another size now.
+  absl::Status WriteRestarts(int32_t restarts) const;
+  std::string restarts_file() const { return File("restarted"); }
 
  private:
   explicit JobDirectory(std::string path) : path_(std::move(path)) {}

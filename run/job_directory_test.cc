@@ -1,7 +1,10 @@
 #include "run/job_directory.h"
 
+#include <cstdint>
 #include <fstream>
 
+#include "absl/strings/numbers.h"
+#include "base/file.h"
 #include "gtest/gtest.h"
 #include "tests/support/test_dir.h"
 
@@ -48,6 +51,18 @@ TEST_F(JobDirectoryTest, LedgerOfANewerCkptIsRefused) {
   ledger.set_format_version(2);
   std::ofstream(Make().File("ledger.pb")) << ledger.SerializeAsString();
   EXPECT_TRUE(absl::IsFailedPrecondition(Make().ReadLedger().status()));
+}
+
+TEST_F(JobDirectoryTest, FileOfRestartsIsAlwaysOfTheSameSize) {
+  for (const int32_t restarts : {0, 9, INT32_MAX}) {
+    ASSERT_TRUE(Make().WriteRestarts(restarts).ok());
+    const auto text = ReadFile(Make().restarts_file());
+    ASSERT_TRUE(text.ok()) << text.status();
+    EXPECT_EQ(text->size(), 11u);
+    int32_t read = -1;
+    EXPECT_TRUE(absl::SimpleAtoi(*text, &read));
+    EXPECT_EQ(read, restarts);
+  }
 }
 
 }  // namespace

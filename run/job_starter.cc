@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/status.h"
 #include "restore/restore.h"
@@ -46,12 +47,18 @@ void RemoveGhosts(const std::string& directory) {
   }
 }
 
-std::vector<std::string> Environment(const std::string& name) {
+std::vector<std::string> Environment(const std::string& name,
+                                     const JobDirectory& directory) {
   std::vector<std::string> env;
   for (char** word = environ; *word != nullptr; ++word) {
-    if (!absl::StartsWith(*word, "CKPT_JOB=")) env.emplace_back(*word);
+    if (!absl::StartsWith(*word, "CKPT_JOB=") &&
+        !absl::StartsWith(*word, "CKPT_RESTARTED_FILE=")) {
+      env.emplace_back(*word);
+    }
   }
   env.push_back(absl::StrCat("CKPT_JOB=", name));
+  env.push_back(
+      absl::StrCat("CKPT_RESTARTED_FILE=", directory.restarts_file()));
   return env;
 }
 
@@ -86,7 +93,40 @@ absl::Status JobStarter::CheckCommand(const std::string& program,
       "was started"));
 }
 
-absl::Status JobStarter::Restore(const JobImage& image, StartedJob& job) {
+absl::Status JobStarter::Restore(const JobImage& image, v1::JobLedger& ledger,
+                                 StartedJob& job) {
+  HookFacts facts = {.image = image.name, .restarts = ledger.restarts()};
+  facts.outcome = hooks_.Run(Hook::kPreRestore, facts);
+  if (facts.outcome.ok()) {
+    facts.outcome = RestoreCounted(image, ledger, job);
+    facts.restarts = ledger.restarts();
+  } else {
+    facts.outcome = WithMessage(
+        facts.outcome,
+        absl::StrCat(facts.outcome.message(), "; nothing was started"));
+  }
+  // Also after a failure: it can undo what the one before has done.
+  const absl::Status after = hooks_.Run(Hook::kPostRestore, facts);
+  if (!after.ok()) job.warnings.emplace_back(after.message());
+  return facts.outcome;
+}
+
+absl::Status JobStarter::RestoreCounted(const JobImage& image,
+                                        v1::JobLedger& ledger,
+                                        StartedJob& job) {
+  const int32_t before = ledger.restarts();
+  ledger.set_restarts(before + 1);
+  absl::Status status = directory_.WriteLedger(ledger);
+  if (status.ok()) status = directory_.WriteRestarts(ledger.restarts());
+  if (status.ok()) status = FaultPoint("run.before_restore");
+  if (status.ok()) status = RestoreNow(image, job);
+  if (status.ok()) return status;
+  ledger.set_restarts(before);
+  return AppendError(status, "taking back the count of restarts",
+                     directory_.WriteLedger(ledger));
+}
+
+absl::Status JobStarter::RestoreNow(const JobImage& image, StartedJob& job) {
   RemoveGhosts(directory_.path());
   job.output_from = SizeOf(output());
   job.error_from = SizeOf(error_output());
@@ -102,6 +142,7 @@ absl::Status JobStarter::Restore(const JobImage& image, StartedJob& job) {
                                                    .criu = environment_.criu}));
   job.root = restored.pid();
   job.restored_from = image.name;
+  job.image_unix_ns = image.manifest.created_unix_ns();
   environment_.tell(absl::StrCat("restored job ", options_.name, " from image ",
                                  image.name, " of ", When(image.manifest)));
   for (const v1::CutFile& cut : restored.cut_files()) {
@@ -116,13 +157,18 @@ absl::Status JobStarter::Restore(const JobImage& image, StartedJob& job) {
 }
 
 absl::Status JobStarter::StartAfresh(const std::string& program,
-                                     StartedJob& job) {
+                                     v1::JobLedger& ledger, StartedJob& job) {
+  ledger.set_restarts(0);
+  ledger.set_finished_image(job.last_number);
+  CKPT_RETURN_IF_ERROR(directory_.WriteLedger(ledger));
+  CKPT_RETURN_IF_ERROR(directory_.WriteRestarts(0));
+  CKPT_RETURN_IF_ERROR(FaultPoint("run.before_start"));
   CKPT_RETURN_IF_ERROR(Empty(output()));
   CKPT_RETURN_IF_ERROR(Empty(error_output()));
   LaunchOptions launch;
   launch.program = program;
   launch.argv = options_.argv;
-  launch.env = Environment(options_.name);
+  launch.env = Environment(options_.name, directory_);
   launch.group = &frame_.group();
   launch.output = output();
   launch.error_output = error_output();
@@ -132,7 +178,7 @@ absl::Status JobStarter::StartAfresh(const std::string& program,
   return absl::OkStatus();
 }
 
-absl::StatusOr<StartedJob> JobStarter::Start(const v1::JobLedger& ledger) {
+absl::StatusOr<StartedJob> JobStarter::Start(v1::JobLedger& ledger) {
   CKPT_ASSIGN_OR_RETURN(const std::string program,
                         FindProgram(options_.argv.front()));
   CKPT_ASSIGN_OR_RETURN(std::vector<JobImage> images,
@@ -148,7 +194,7 @@ absl::StatusOr<StartedJob> JobStarter::Start(const v1::JobLedger& ledger) {
     absl::Status status = image.status;
     if (status.ok()) {
       CKPT_RETURN_IF_ERROR(CheckCommand(program, image));
-      status = Restore(image, job);
+      status = Restore(image, ledger, job);
     }
     if (status.ok()) return job;
     if (!absl::IsDataLoss(status)) return status;
@@ -156,7 +202,7 @@ absl::StatusOr<StartedJob> JobStarter::Start(const v1::JobLedger& ledger) {
                                    status.message(),
                                    "); trying the one before it"));
   }
-  CKPT_RETURN_IF_ERROR(StartAfresh(program, job));
+  CKPT_RETURN_IF_ERROR(StartAfresh(program, ledger, job));
   return job;
 }
 

@@ -1,18 +1,19 @@
 // Makes a job run in its frame: from its newest whole image, or afresh.
 //
-//   JobStarter starter(options, environment, *frame, directory);
+//   JobStarter starter(options, environment, *frame, directory, hooks);
 //   CKPT_ASSIGN_OR_RETURN(const StartedJob job, starter.Start(ledger));
 //
 // A damaged image is reported, and the one before it is taken.  An image that
 // is whole and cannot be restored here is an error, not a reason to lose its
 // work by starting afresh.
 //
-// Not thread-safe.  Borrows all four for its lifetime.
+// Not thread-safe.  Borrows its arguments for its lifetime.
 #ifndef CKPT_RUN_JOB_STARTER_H_
 #define CKPT_RUN_JOB_STARTER_H_
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,7 @@
 #include "absl/status/statusor.h"
 #include "proto/run.pb.h"
 #include "run/frame.h"
+#include "run/hooks.h"
 #include "run/job_directory.h"
 #include "run/job_images.h"
 #include "run/run_options.h"
@@ -32,34 +34,49 @@ struct StartedJob {
   // Where this run's output begins in the files.
   off_t output_from = 0;
   off_t error_from = 0;
-  int32_t last_number = 0;  // of the newest image, or of the last that was
+  int32_t last_number = 0;    // of the newest image, or of the last that was
+  int64_t image_unix_ns = 0;  // when the one that it goes on from was made
+  std::vector<std::string> warnings;
 };
 
 class JobStarter {
  public:
   JobStarter(const RunOptions& options, const RunEnvironment& environment,
-             Frame& frame, const JobDirectory& directory)
+             Frame& frame, const JobDirectory& directory, const Hooks& hooks)
       : options_(options),
         environment_(environment),
         frame_(frame),
-        directory_(directory) {}
+        directory_(directory),
+        hooks_(hooks) {}
 
   // The files that the job prints to.
   std::string output() const;
   std::string error_output() const;
 
   // Errors as Supervise(); nothing runs then.  The caller must be a subreaper.
-  absl::StatusOr<StartedJob> Start(const v1::JobLedger& ledger);
+  //
+  // What is written down in `ledger`, before anything runs, and durably: one
+  // restart more; or, for a start afresh, that all images there are are
+  // history. So no two runs have the same number, and none goes on from an
+  // image of before a fresh start, also if we are killed at any moment.
+  absl::StatusOr<StartedJob> Start(v1::JobLedger& ledger);
 
  private:
   absl::Status CheckCommand(const std::string& program, const JobImage& image);
-  absl::Status Restore(const JobImage& image, StartedJob& job);
-  absl::Status StartAfresh(const std::string& program, StartedJob& job);
+  // With its hooks.
+  absl::Status Restore(const JobImage& image, v1::JobLedger& ledger,
+                       StartedJob& job);
+  absl::Status RestoreCounted(const JobImage& image, v1::JobLedger& ledger,
+                              StartedJob& job);
+  absl::Status RestoreNow(const JobImage& image, StartedJob& job);
+  absl::Status StartAfresh(const std::string& program, v1::JobLedger& ledger,
+                           StartedJob& job);
 
   const RunOptions& options_;
   const RunEnvironment& environment_;
   Frame& frame_;
   const JobDirectory& directory_;
+  const Hooks& hooks_;
 };
 
 }  // namespace ckpt::run

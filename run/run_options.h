@@ -10,6 +10,7 @@
 
 #include "absl/time/time.h"
 #include "proto/checkpoint.pb.h"
+#include "run/hooks.h"
 #include "run/retention.h"
 #include "store/image_store.h"
 
@@ -28,6 +29,7 @@ struct RunOptions {
   bool fresh = false;  // do not restore
   v1::OutputPolicy output_policy = v1::OUTPUT_POLICY_TRUNCATE;
   v1::CriuOptions criu;
+  HookOptions hooks;
   double timeout_seconds = 0;  // of a checkpoint or a restore; 0: 120 s
 
   // When to checkpoint; the job goes on.

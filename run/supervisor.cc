@@ -20,17 +20,18 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/last_will.h"
 #include "base/status.h"
 #include "base/unique_fd.h"
-#include "checkpoint/dump.h"
+#include "run/checkpointer.h"
 #include "run/frame.h"
+#include "run/hooks.h"
 #include "run/job_directory.h"
 #include "run/job_images.h"
 #include "run/job_registry.h"
 #include "run/job_starter.h"
 #include "run/output_copier.h"
-#include "run/retention.h"
 
 namespace ckpt::run {
 namespace {
@@ -38,11 +39,6 @@ namespace {
 // What reaches the job.  Not SIGCONT, which has done its work by itself.
 constexpr int kForwarded[] = {SIGTERM, SIGINT,  SIGHUP,
                               SIGQUIT, SIGUSR1, SIGUSR2};
-
-// A vfork() is over in milliseconds, a freeze by hand in seconds; a job that
-// cannot be dumped at all is told of soon enough.
-constexpr absl::Duration kRetryLimit = absl::Seconds(5);
-constexpr absl::Duration kRetryPause = absl::Milliseconds(50);
 
 int ExitStatus(int wait_status) {
   return WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status)
@@ -66,6 +62,7 @@ class Supervisor {
   absl::Status MakeFrame();
   // The job runs after this.
   absl::Status Start();
+  void FillRecord(const StartedJob& job, const JobStarter& starter);
   absl::Status WatchOutput(const StartedJob& job);
 
   // Until the job has ended.
@@ -76,10 +73,6 @@ class Supervisor {
   void Suspend();
   // Whether there is an image; without `go_on` the job has ended then.
   bool Checkpoint(bool go_on);
-  // With patience for what passes: a task that waits in vfork(), a group that
-  // somebody works on.
-  absl::StatusOr<v1::DumpReport> Dump(const v1::DumpRequest& request);
-  void RemoveOldImages();
   void PlanNext();
   absl::Status Finish();
 
@@ -92,8 +85,8 @@ class Supervisor {
 
   std::unique_ptr<JobEntry> entry_;
   std::unique_ptr<JobDirectory> directory_;
+  std::unique_ptr<Hooks> hooks_;
   v1::JobLedger ledger_;
-  int32_t last_number_ = 0;
   std::unique_ptr<Frame> frame_;
   std::unique_ptr<LastWill> guardian_;
   std::vector<OutputCopier> copiers_;
@@ -101,6 +94,7 @@ class Supervisor {
   UniqueFd signals_;
   pid_t root_ = 0;
   UniqueFd root_fd_;
+  std::unique_ptr<Checkpointer> checkpointer_;
   absl::Time next_checkpoint_ = absl::InfiniteFuture();
   v1::JobRecord record_;
   v1::RunReport report_;
@@ -142,6 +136,10 @@ absl::Status Supervisor::Prepare() {
       JobDirectory::Make(environment_.store->directory(), options_.name));
   directory_ = std::make_unique<JobDirectory>(std::move(directory));
   CKPT_ASSIGN_OR_RETURN(ledger_, directory_->ReadLedger());
+  CKPT_ASSIGN_OR_RETURN(Hooks hooks,
+                        Hooks::Open(options_.hooks, options_.name,
+                                    environment_.store->directory()));
+  hooks_ = std::make_unique<Hooks>(std::move(hooks));
   // What CRIU restores becomes our child when CRIU has ended.
   if (::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) {
     return ErrnoToStatus(errno, "become the job's reaper");
@@ -161,7 +159,8 @@ absl::Status Supervisor::MakeFrame() {
   }
   guardian_ = std::make_unique<LastWill>();
   entry_->Protect(*guardian_);
-  return frame_->Guard(*guardian_);
+  CKPT_RETURN_IF_ERROR(frame_->Guard(*guardian_));
+  return FaultPoint("run.guarded");
 }
 
 absl::Status Supervisor::WatchOutput(const StartedJob& job) {
@@ -181,17 +180,25 @@ absl::Status Supervisor::WatchOutput(const StartedJob& job) {
 }
 
 absl::Status Supervisor::Start() {
-  JobStarter starter(options_, environment_, *frame_, *directory_);
+  JobStarter starter(options_, environment_, *frame_, *directory_, *hooks_);
   CKPT_ASSIGN_OR_RETURN(const StartedJob job, starter.Start(ledger_));
+  CKPT_RETURN_IF_ERROR(FaultPoint("run.started"));
   root_ = job.root;
-  last_number_ = job.last_number;
   root_fd_.Reset(static_cast<int>(::syscall(SYS_pidfd_open, root_, 0)));
   if (!root_fd_.ok()) return ErrnoToStatus(errno, "pidfd_open the job");
-  ledger_.set_restarts(job.restored_from.empty() ? 0 : ledger_.restarts() + 1);
-  // Images of what came before a fresh start are history.
-  if (job.restored_from.empty()) ledger_.set_finished_image(last_number_);
-  CKPT_RETURN_IF_ERROR(directory_->WriteLedger(ledger_));
+  for (const std::string& warning : job.warnings) Warn(warning);
+  checkpointer_ = std::make_unique<Checkpointer>(
+      options_, environment_, *frame_, *hooks_,
+      Checkpointer::Job{root_, job.last_number, ledger_.restarts(),
+                        [this] { return HasEnded(); },
+                        [this](const std::string& text) { Warn(text); }});
+  FillRecord(job, starter);
+  PlanNext();
+  CKPT_RETURN_IF_ERROR(FaultPoint("run.recorded"));
+  return WatchOutput(job);
+}
 
+void Supervisor::FillRecord(const StartedJob& job, const JobStarter& starter) {
   record_.set_name(options_.name);
   record_.set_supervisor_pid(::getpid());
   record_.set_root_pid(root_);
@@ -201,14 +208,14 @@ absl::Status Supervisor::Start() {
   *record_.mutable_command() = {options_.argv.begin(), options_.argv.end()};
   record_.set_started_unix_ns(absl::GetCurrentTimeNanos());
   record_.set_restored_from(job.restored_from);
+  record_.set_last_image(job.restored_from);
+  record_.set_last_image_unix_ns(job.image_unix_ns);
   record_.set_restarts(ledger_.restarts());
   record_.set_output(starter.output());
   record_.set_error_output(starter.error_output());
   report_.set_name(options_.name);
   report_.set_restored_from(job.restored_from);
   report_.set_restarts(ledger_.restarts());
-  PlanNext();
-  return WatchOutput(job);
 }
 
 void Supervisor::PlanNext() {
@@ -233,63 +240,25 @@ bool Supervisor::HasEnded() {
          info.si_pid == root_;
 }
 
-absl::StatusOr<v1::DumpReport> Supervisor::Dump(
-    const v1::DumpRequest& request) {
-  const absl::Time limit = clock_.Now() + kRetryLimit;
-  while (true) {
-    auto dumped = checkpoint::Dump(
-        request, {.store = environment_.store, .criu = environment_.criu});
-    const bool may_pass = absl::IsFailedPrecondition(dumped.status()) ||
-                          absl::IsUnavailable(dumped.status()) ||
-                          absl::IsAborted(dumped.status());
-    if (!may_pass || HasEnded() || clock_.Now() > limit) return dumped;
-    clock_.Sleep(kRetryPause);
-  }
-}
-
-void Supervisor::RemoveOldImages() {
-  const auto images = ListJobImages(*environment_.store, options_.name);
-  if (!images.ok()) return Warn(std::string(images.status().message()));
-  for (const RemovableImage& image :
-       Retention(options_.retention)
-           .Choose(*images, ledger_.finished_image(), absl::Now())) {
-    const absl::Status removed = environment_.store->Remove(image.name);
-    if (removed.ok()) {
-      environment_.tell(
-          absl::StrCat("removed image ", image.name, ": ", image.reason));
-    } else if (!absl::IsNotFound(removed)) {
-      Warn(std::string(removed.message()));
-    }
-  }
-}
-
 bool Supervisor::Checkpoint(bool go_on) {
-  v1::DumpRequest request;
-  request.set_cgroup(frame_->group().path());
-  request.set_hierarchy(frame_->group().hierarchy());
-  request.set_pid(root_);
-  request.set_image(JobImageName(options_.name, last_number_ + 1));
-  request.set_leave_running(go_on);
-  request.set_timeout_seconds(options_.timeout_seconds);
-  *request.mutable_criu() = options_.criu;
-  const auto dumped = Dump(request);
-  if (!dumped.ok()) {
+  const auto image = checkpointer_->Checkpoint(go_on);
+  if (!image.ok()) {
     // It may have ended under the checkpoint, which is no failure.
     if (HasEnded()) return false;
+    const std::string why(image.status().message());
     report_.set_failed_checkpoints(report_.failed_checkpoints() + 1);
-    record_.set_last_problem(std::string(dumped.status().message()));
-    Warn(absl::StrCat("checkpoint failed: ", dumped.status().message()));
+    record_.set_last_problem(why);
+    Warn(absl::StrCat("checkpoint failed: ", why));
     PlanNext();
     return false;
   }
-  ++last_number_;
   report_.set_checkpoints(report_.checkpoints() + 1);
-  report_.set_last_image(request.image());
-  record_.set_last_image(request.image());
+  report_.set_last_image(*image);
+  record_.set_last_image(*image);
   record_.set_last_image_unix_ns(absl::GetCurrentTimeNanos());
   record_.clear_last_problem();
   PlanNext();
-  RemoveOldImages();
+  checkpointer_->RemoveOldImages(ledger_.finished_image());
   return true;
 }
 
@@ -362,14 +331,16 @@ absl::Status Supervisor::Finish() {
   for (OutputCopier& copier : copiers_) copier.Copy();
   if (report_.exit_status() == 0 && !report_.ended_in_image()) {
     // First the ledger: what cannot be removed is not restored all the same.
-    ledger_.set_finished_image(last_number_);
+    ledger_.set_finished_image(checkpointer_->last_number());
+    CKPT_RETURN_IF_ERROR(FaultPoint("run.ended"));
     CKPT_RETURN_IF_ERROR(directory_->WriteLedger(ledger_));
-    RemoveOldImages();
-  } else if (last_number_ > ledger_.finished_image()) {
-    environment_.tell(absl::StrCat("job ", options_.name, " ended with status ",
-                                   report_.exit_status(),
-                                   "; run again, it goes on from ",
-                                   JobImageName(options_.name, last_number_)));
+    CKPT_RETURN_IF_ERROR(FaultPoint("run.finished"));
+    checkpointer_->RemoveOldImages(ledger_.finished_image());
+  } else if (checkpointer_->last_number() > ledger_.finished_image()) {
+    environment_.tell(absl::StrCat(
+        "job ", options_.name, " ended with status ", report_.exit_status(),
+        "; run again, it goes on from ",
+        JobImageName(options_.name, checkpointer_->last_number())));
   }
   CKPT_RETURN_IF_ERROR(frame_->Remove());
   return guardian_->Disarm();

@@ -29,7 +29,7 @@ namespace ckpt::run {
 //   AlreadyExists       a job of that name runs
 //   NotFound            no such program
 //   FailedPrecondition  its newest image is of another command, or cannot be
-//                       restored on this node
+//                       restored on this node; or a hook is against it
 //   errors of Restore() and Launch()
 absl::StatusOr<v1::RunReport> Supervise(const RunOptions& options,
                                         const RunEnvironment& environment);

@@ -24,8 +24,8 @@ std::string BaseName(const std::string& path) {
 }
 
 // A path that means the same in the job, wherever it goes.
-absl::StatusOr<std::string> OutputFile(const Arguments& arguments,
-                                       absl::string_view name) {
+absl::StatusOr<std::string> AbsolutePath(const Arguments& arguments,
+                                         absl::string_view name) {
   const std::string path = arguments.Get(name);
   if (path.empty() || path[0] == '/') return path;
   char* const directory = ::get_current_dir_name();
@@ -86,6 +86,18 @@ absl::Status ParseSchedule(const Arguments& arguments,
   return absl::OkStatus();
 }
 
+absl::Status ParseHooks(const Arguments& arguments, run::HookOptions& hooks) {
+  CKPT_ASSIGN_OR_RETURN(hooks.directory, AbsolutePath(arguments, "hook-dir"));
+  if (!arguments.Has("hook-timeout")) return absl::OkStatus();
+  if (hooks.directory.empty()) {
+    return absl::InvalidArgumentError("--hook-timeout goes with --hook-dir");
+  }
+  CKPT_ASSIGN_OR_RETURN(const double seconds,
+                        arguments.Seconds("hook-timeout", 0));
+  hooks.timeout = absl::Seconds(seconds);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<run::RunOptions> ParseOptions(const Arguments& arguments) {
   run::RunOptions options;
   options.argv = arguments.positional();
@@ -97,8 +109,8 @@ absl::StatusOr<run::RunOptions> ParseOptions(const Arguments& arguments) {
                                        : BaseName(options.argv.front());
   if (arguments.Has("cgroup")) options.parent_group = arguments.Get("cgroup");
   CKPT_ASSIGN_OR_RETURN(options.hierarchy, HierarchyFlag(arguments));
-  CKPT_ASSIGN_OR_RETURN(options.output, OutputFile(arguments, "output"));
-  CKPT_ASSIGN_OR_RETURN(options.error_output, OutputFile(arguments, "error"));
+  CKPT_ASSIGN_OR_RETURN(options.output, AbsolutePath(arguments, "output"));
+  CKPT_ASSIGN_OR_RETURN(options.error_output, AbsolutePath(arguments, "error"));
   options.fresh = arguments.Has("fresh");
   CKPT_ASSIGN_OR_RETURN(const v1::OutputPolicy policy,
                         OutputPolicyFlag(arguments));
@@ -107,6 +119,7 @@ absl::StatusOr<run::RunOptions> ParseOptions(const Arguments& arguments) {
   CKPT_ASSIGN_OR_RETURN(options.timeout_seconds,
                         arguments.Seconds("timeout", 0));
   CKPT_RETURN_IF_ERROR(ParseSchedule(arguments, options));
+  CKPT_RETURN_IF_ERROR(ParseHooks(arguments, options.hooks));
   return options;
 }
 
@@ -169,6 +182,9 @@ Command RunCommand() {
            {"output-policy", "truncate|append|fail",
             "what to do at a restore with files that the job writes to and "
             "that have grown (truncate)"},
+           {"hook-dir", "DIR",
+            "run pre-dump, post-dump, pre-restore and post-restore of there"},
+           {"hook-timeout", "D", "kill a hook after this long (10s)"},
            {"cgroup", "X", "the group to make the job's own in (ckpt)"},
            {"freezer", "auto|v1|v2", "in which hierarchy (auto)"},
            {"timeout", "D",
