@@ -26,6 +26,7 @@ absl::Status Checkpointer::Dump(const std::string& image, bool go_on) {
   v1::DumpRequest request;
   request.set_cgroup(frame_.group().path());
   request.set_hierarchy(frame_.group().hierarchy());
+  request.set_subtree(true);
   request.set_pid(job_.root);
   request.set_image(image);
   request.set_leave_running(go_on);

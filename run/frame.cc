@@ -19,6 +19,7 @@
 namespace ckpt::run {
 namespace {
 
+constexpr char kJobGroup[] = "job";
 constexpr absl::Duration kKillLimit = absl::Seconds(30);
 constexpr absl::Duration kFreezeLimit = absl::Seconds(10);
 constexpr absl::Duration kHoldLimit = absl::Seconds(10);
@@ -37,6 +38,16 @@ absl::StatusOr<std::unique_ptr<freezer::GroupHold>> TakeWithPatience(
   }
 }
 
+absl::Status RemoveWithGroupsBelow(freezer::Cgroup& group) {
+  const auto children = group.Children();
+  if (absl::IsNotFound(children.status())) return absl::OkStatus();
+  CKPT_RETURN_IF_ERROR(children.status());
+  for (const auto& child : *children) {
+    CKPT_RETURN_IF_ERROR(RemoveWithGroupsBelow(*child));
+  }
+  return freezer::RemoveCgroup(group.path(), kKillLimit);
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Frame>> Frame::Make(const std::string& name,
@@ -49,7 +60,17 @@ absl::StatusOr<std::unique_ptr<Frame>> Frame::Make(const std::string& name,
         absl::StrCat("cgroup ", group->path(),
                      " is the root of its hierarchy, which cannot be frozen"));
   }
-  return absl::WrapUnique(new Frame(std::move(group)));
+  CKPT_ASSIGN_OR_RETURN(
+      auto job_group,
+      freezer::FindOrCreateCgroup(absl::StrCat(group->path(), "/", kJobGroup),
+                                  group->hierarchy(), made));
+  return absl::WrapUnique(new Frame(std::move(group), std::move(job_group)));
+}
+
+absl::StatusOr<std::unique_ptr<Frame>> Frame::Open(const std::string& name,
+                                                   v1::Hierarchy hierarchy) {
+  CKPT_ASSIGN_OR_RETURN(auto group, freezer::FindCgroup(name, hierarchy));
+  return absl::WrapUnique(new Frame(std::move(group), nullptr));
 }
 
 absl::StatusOr<v1::KillReport> Frame::KillAll(const Cancellation* cancel) {
@@ -84,12 +105,17 @@ absl::StatusOr<v1::KillReport> Frame::Signal(int signal, pid_t spared,
 }
 
 absl::Status Frame::Guard(LastWill& guardian) {
-  freezer::Freezer freezer(*group_, ProcFs::Real(), Clock::Real());
-  CKPT_ASSIGN_OR_RETURN(const UniqueFd request, freezer.OpenRequestFile());
-  CKPT_ASSIGN_OR_RETURN(const UniqueFd procs, group_->OpenProcsForRead());
-  // A frozen task of v1 dies only when it is thawed.
-  guardian.AddWrite(request.get(), freezer.RequestWord(false));
-  guardian.AddKillListed(procs.get(), kKillLimit);
+  std::vector<UniqueFd> open;  // until it is armed
+  for (freezer::Cgroup* const group : {group_.get(), job_group_.get()}) {
+    freezer::Freezer freezer(*group, ProcFs::Real(), Clock::Real());
+    CKPT_ASSIGN_OR_RETURN(open.emplace_back(), freezer.OpenRequestFile());
+    // A frozen task of v1 dies only when it is thawed.
+    guardian.AddWrite(open.back().get(), freezer.RequestWord(false));
+  }
+  for (freezer::Cgroup* const group : {group_.get(), job_group_.get()}) {
+    CKPT_ASSIGN_OR_RETURN(open.emplace_back(), group->OpenProcsForRead());
+    guardian.AddKillListed(open.back().get(), kKillLimit);
+  }
   return guardian.Arm();
 }
 
@@ -112,8 +138,6 @@ absl::Status Frame::Resume() {
       .status();
 }
 
-absl::Status Frame::Remove() {
-  return freezer::RemoveCgroup(group_->path(), kKillLimit);
-}
+absl::Status Frame::Remove() { return RemoveWithGroupsBelow(*group_); }
 
 }  // namespace ckpt::run

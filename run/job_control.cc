@@ -50,9 +50,7 @@ uint64_t ResidentBytes(ProcFs& proc, pid_t pid) {
 }
 
 absl::StatusOr<std::unique_ptr<Frame>> FrameOf(const RegisteredJob& job) {
-  // Not made anew: a job that has ended has none.
-  CKPT_RETURN_IF_ERROR(freezer::OpenCgroup(job.record.cgroup()).status());
-  return Frame::Make(job.record.cgroup(), job.record.hierarchy());
+  return Frame::Open(job.record.cgroup(), job.record.hierarchy());
 }
 
 // Whether the process has ended.

@@ -132,7 +132,9 @@ absl::Status JobStarter::RestoreNow(const JobImage& image, StartedJob& job) {
   job.error_from = SizeOf(error_output());
   v1::RestoreRequest request;
   request.set_image(image.name);
-  request.set_cgroup(frame_.group().path());
+  // An image of before frames had a group for the job has no groups.
+  const bool has_groups = image.manifest.job().groups_size() > 0;
+  request.set_cgroup((has_groups ? frame_.group() : frame_.job_group()).path());
   request.set_hierarchy(frame_.group().hierarchy());
   request.set_output_policy(options_.output_policy);
   request.set_timeout_seconds(options_.timeout_seconds);
@@ -169,7 +171,7 @@ absl::Status JobStarter::StartAfresh(const std::string& program,
   launch.program = program;
   launch.argv = options_.argv;
   launch.env = Environment(options_.name, directory_);
-  launch.group = &frame_.group();
+  launch.group = &frame_.job_group();
   launch.output = output();
   launch.error_output = error_output();
   launch.directory = directory_.path();

@@ -85,6 +85,10 @@ class RunFixture : public testing::TestWithParam<CgroupVersion> {
     }
   }
 
+  std::string JobGroup() const {
+    return absl::StrCat(group_->path(), "/", name_, "/job");
+  }
+
   bool HasImage(int number) const {
     struct stat info = {};
     return ::stat(ImagePath(number).c_str(), &info) == 0;

@@ -224,6 +224,62 @@ TEST_P(RunTest, JobIsListedSuspendedResumedAndStopped) {
   ExpectNothingLeft();
 }
 
+TEST_P(RunTest, SuspendedJobIsNotThawedFromItsOwnGroup) {
+  const auto run = Start({}, counting_);
+  WaitForOutput();
+  ASSERT_EQ(ckpt_.Run({"suspend", name_}).exit_status, 0);
+  const std::string before = Output();
+
+  const bool is_v1 = GetParam() == CgroupVersion::kV1;
+  std::ofstream(
+      absl::StrCat(JobGroup(), is_v1 ? "/freezer.state" : "/cgroup.freeze"))
+      << (is_v1 ? "THAWED" : "0") << std::flush;
+
+  EXPECT_TRUE(absl::StrContains(ckpt_.Run({"ps"}).out, "suspended"));
+  EXPECT_EQ(Output(), before);
+  ASSERT_EQ(ckpt_.Run({"resume", name_}).exit_status, 0);
+  WaitForOutput();
+  LetItEnd();
+  EXPECT_EQ(run->Wait(), 0);
+}
+
+TEST_P(RunTest, ImageOfAJobInTheFrameItselfGoesOn) {
+  {
+    // As older versions made them: of one group, without groups below.
+    const auto run = Start({}, counting_);
+    WaitForOutput();
+    const CommandResult dumped =
+        ckpt_.Run({"dump", "--cgroup", JobGroup(), "--image", name_ + ".1"});
+    ASSERT_EQ(dumped.exit_status, 0) << dumped.err;
+    run->Wait();
+  }
+  const auto again = Start({"--on-signal", "USR1"}, counting_);
+  WaitForOutput();
+  again->Signal(SIGUSR1);
+  WaitForImage(2);
+  WaitForOutput();
+  again->Signal(SIGKILL);
+  again->Wait();
+  LetItEnd();
+
+  const CommandResult last = RunScript({}, counting_);
+
+  EXPECT_EQ(last.exit_status, 0) << last.err;
+  EXPECT_TRUE(absl::StrContains(last.err, "from image " + name_ + ".2"))
+      << last.err;
+  ExpectCountsWithoutGap();
+  ExpectNothingLeft();
+}
+
+TEST_P(RunTest, GroupsThatTheJobMakesGoWithIt) {
+  const CommandResult result =
+      RunScript({}, absl::StrCat("mkdir -p ", JobGroup(), "/a/b; echo $$ > ",
+                                 JobGroup(), "/a/b/cgroup.procs"));
+
+  EXPECT_EQ(result.exit_status, 0) << result.err;
+  ExpectNothingLeft();
+}
+
 TEST_P(RunTest, StopKillsAJobThatDoesNotListen) {
   const auto run = Start({}, "trap '' TERM; " + counting_);
   WaitForOutput();
