@@ -18,6 +18,9 @@ namespace {
 // A vfork() is over in milliseconds, a freeze by hand in seconds; a job that
 // cannot be dumped at all is told of soon enough.
 constexpr absl::Duration kRetryLimit = absl::Seconds(5);
+// CRIU alone gives a task that it cannot stop 10 s, which is no reason not to
+// try once more.
+constexpr int kMinimumTries = 3;
 constexpr absl::Duration kRetryPause = absl::Milliseconds(50);
 
 }  // namespace
@@ -34,15 +37,16 @@ absl::Status Checkpointer::Dump(const std::string& image, bool go_on) {
   *request.mutable_criu() = options_.criu;
   Clock& clock = Clock::Real();
   const absl::Time limit = clock.Now() + kRetryLimit;
-  while (true) {
-    const absl::Status status =
+  for (int tries = 1;; ++tries) {
+    absl::Status status =
         checkpoint::Dump(
             request, {.store = environment_.store, .criu = environment_.criu})
             .status();
     const bool may_pass = absl::IsFailedPrecondition(status) ||
                           absl::IsUnavailable(status) ||
                           absl::IsAborted(status);
-    if (!may_pass || job_.has_ended() || clock.Now() > limit) return status;
+    const bool enough = tries >= kMinimumTries && clock.Now() > limit;
+    if (!may_pass || job_.has_ended() || enough) return status;
     clock.Sleep(kRetryPause);
   }
 }
