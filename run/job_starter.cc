@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -70,13 +71,37 @@ std::string When(const v1::Manifest& manifest) {
 
 }  // namespace
 
-std::string JobStarter::output() const {
+std::string JobStarter::AskedOutput() const {
   return options_.output.empty() ? directory_.File("out") : options_.output;
 }
 
-std::string JobStarter::error_output() const {
+std::string JobStarter::AskedErrorOutput() const {
   return options_.error_output.empty() ? directory_.File("err")
                                        : options_.error_output;
+}
+
+void JobStarter::Warn(const std::string& text, StartedJob& job) {
+  environment_.tell(text);
+  job.warnings.push_back(text);
+}
+
+void JobStarter::SetOutput(const v1::JobLedger& ledger, StartedJob& job) {
+  job.output = ledger.output().empty() ? AskedOutput() : ledger.output();
+  job.error_output = ledger.error_output().empty() ? AskedErrorOutput()
+                                                   : ledger.error_output();
+  job.output_from = SizeOf(job.output);
+  job.error_from = SizeOf(job.error_output);
+}
+
+void JobStarter::WarnOfOutput(StartedJob& job) {
+  for (const auto& [file, asked] :
+       {std::make_pair(job.output, AskedOutput()),
+        std::make_pair(job.error_output, AskedErrorOutput())}) {
+    if (file == asked) continue;
+    Warn(absl::StrCat("the job prints to ", file, " as before, not to ", asked,
+                      ": a job that goes on has its files open"),
+         job);
+  }
 }
 
 absl::Status JobStarter::CheckCommand(const std::string& program,
@@ -107,7 +132,7 @@ absl::Status JobStarter::Restore(const JobImage& image, v1::JobLedger& ledger,
   }
   // Also after a failure: it can undo what the one before has done.
   const absl::Status after = hooks_.Run(Hook::kPostRestore, facts);
-  if (!after.ok()) job.warnings.emplace_back(after.message());
+  if (!after.ok()) Warn(std::string(after.message()), job);
   return facts.outcome;
 }
 
@@ -119,17 +144,18 @@ absl::Status JobStarter::RestoreCounted(const JobImage& image,
   absl::Status status = directory_.WriteLedger(ledger);
   if (status.ok()) status = directory_.WriteRestarts(ledger.restarts());
   if (status.ok()) status = FaultPoint("run.before_restore");
-  if (status.ok()) status = RestoreNow(image, job);
+  if (status.ok()) status = RestoreNow(image, ledger, job);
   if (status.ok()) return status;
   ledger.set_restarts(before);
   return AppendError(status, "taking back the count of restarts",
                      directory_.WriteLedger(ledger));
 }
 
-absl::Status JobStarter::RestoreNow(const JobImage& image, StartedJob& job) {
+absl::Status JobStarter::RestoreNow(const JobImage& image,
+                                    const v1::JobLedger& ledger,
+                                    StartedJob& job) {
   RemoveGhosts(directory_.path());
-  job.output_from = SizeOf(output());
-  job.error_from = SizeOf(error_output());
+  SetOutput(ledger, job);
   v1::RestoreRequest request;
   request.set_image(image.name);
   // An image of before frames had a group for the job has no groups.
@@ -149,31 +175,36 @@ absl::Status JobStarter::RestoreNow(const JobImage& image, StartedJob& job) {
                                  image.name, " of ", When(image.manifest)));
   for (const v1::CutFile& cut : restored.cut_files()) {
     const auto size = static_cast<off_t>(cut.to_bytes());
-    if (cut.path() == output()) job.output_from = size;
-    if (cut.path() == error_output()) job.error_from = size;
+    if (cut.path() == job.output) job.output_from = size;
+    if (cut.path() == job.error_output) job.error_from = size;
     environment_.tell(absl::StrCat("cut back ", cut.path(), " from ",
                                    cut.from_bytes(), " to ", cut.to_bytes(),
                                    " bytes: the job writes the rest again"));
   }
+  WarnOfOutput(job);
   return absl::OkStatus();
 }
 
 absl::Status JobStarter::StartAfresh(const std::string& program,
                                      v1::JobLedger& ledger, StartedJob& job) {
+  job.output = AskedOutput();
+  job.error_output = AskedErrorOutput();
+  ledger.set_output(job.output);
+  ledger.set_error_output(job.error_output);
   ledger.set_restarts(0);
   ledger.set_finished_image(job.last_number);
   CKPT_RETURN_IF_ERROR(directory_.WriteLedger(ledger));
   CKPT_RETURN_IF_ERROR(directory_.WriteRestarts(0));
   CKPT_RETURN_IF_ERROR(FaultPoint("run.before_start"));
-  CKPT_RETURN_IF_ERROR(Empty(output()));
-  CKPT_RETURN_IF_ERROR(Empty(error_output()));
+  CKPT_RETURN_IF_ERROR(Empty(job.output));
+  CKPT_RETURN_IF_ERROR(Empty(job.error_output));
   LaunchOptions launch;
   launch.program = program;
   launch.argv = options_.argv;
   launch.env = Environment(options_.name, directory_);
   launch.group = &frame_.job_group();
-  launch.output = output();
-  launch.error_output = error_output();
+  launch.output = job.output;
+  launch.error_output = job.error_output;
   launch.directory = directory_.path();
   CKPT_ASSIGN_OR_RETURN(job.root, Launch(launch));
   environment_.tell(absl::StrCat("started job ", options_.name, " afresh"));

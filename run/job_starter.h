@@ -31,12 +31,14 @@ namespace ckpt::run {
 struct StartedJob {
   pid_t root = 0;  // a child of the caller
   std::string restored_from;
-  // Where this run's output begins in the files.
+  // The files that it prints to, and where this run's output begins in them.
+  std::string output;
+  std::string error_output;
   off_t output_from = 0;
   off_t error_from = 0;
   int32_t last_number = 0;    // of the newest image, or of the last that was
   int64_t image_unix_ns = 0;  // when the one that it goes on from was made
-  std::vector<std::string> warnings;
+  std::vector<std::string> warnings;  // which were told already
 };
 
 class JobStarter {
@@ -49,10 +51,6 @@ class JobStarter {
         directory_(directory),
         hooks_(hooks) {}
 
-  // The files that the job prints to.
-  std::string output() const;
-  std::string error_output() const;
-
   // Errors as Supervise(); nothing runs then.  The caller must be a subreaper.
   //
   // What is written down in `ledger`, before anything runs, and durably: one
@@ -62,13 +60,22 @@ class JobStarter {
   absl::StatusOr<StartedJob> Start(v1::JobLedger& ledger);
 
  private:
+  // The files to print to that the options name.
+  std::string AskedOutput() const;
+  std::string AskedErrorOutput() const;
+  // Of a job that goes on: it has those open that it was started with.
+  void SetOutput(const v1::JobLedger& ledger, StartedJob& job);
+  void WarnOfOutput(StartedJob& job);
+  void Warn(const std::string& text, StartedJob& job);
+
   absl::Status CheckCommand(const std::string& program, const JobImage& image);
   // With its hooks.
   absl::Status Restore(const JobImage& image, v1::JobLedger& ledger,
                        StartedJob& job);
   absl::Status RestoreCounted(const JobImage& image, v1::JobLedger& ledger,
                               StartedJob& job);
-  absl::Status RestoreNow(const JobImage& image, StartedJob& job);
+  absl::Status RestoreNow(const JobImage& image, const v1::JobLedger& ledger,
+                          StartedJob& job);
   absl::Status StartAfresh(const std::string& program, v1::JobLedger& ledger,
                            StartedJob& job);
 

@@ -118,6 +118,14 @@ absl::Status AwaitExec(int pipe_fd, const std::string& init) {
   return ErrnoToStatus(error, "start the job's init", init);
 }
 
+// 0, or an errno value: ENOENT, EACCES.
+int WhyNotExecutable(const std::string& path) {
+  struct stat info = {};
+  if (::stat(path.c_str(), &info) != 0) return errno;
+  if (!S_ISREG(info.st_mode)) return EACCES;
+  return ::access(path.c_str(), X_OK) == 0 ? 0 : errno;
+}
+
 }  // namespace
 
 absl::StatusOr<pid_t> Launch(const LaunchOptions& options) {
@@ -155,18 +163,22 @@ absl::StatusOr<pid_t> Launch(const LaunchOptions& options) {
 }
 
 absl::StatusOr<std::string> FindProgram(const std::string& name) {
-  if (absl::StrContains(name, '/')) return name;
+  if (absl::StrContains(name, '/')) {
+    const int error = WhyNotExecutable(name);
+    if (error == 0) return name;
+    return ErrnoToStatus(error, "run", name);
+  }
   const char* path = ::getenv("PATH");  // NOLINT(concurrency-mt-unsafe)
   const std::string search = path == nullptr ? "/usr/bin:/bin" : path;
+  std::string unusable;
   for (const absl::string_view directory : absl::StrSplit(search, ':')) {
     const std::string candidate =
         absl::StrCat(directory.empty() ? "." : directory, "/", name);
-    struct stat info = {};
-    if (::stat(candidate.c_str(), &info) == 0 && S_ISREG(info.st_mode) &&
-        ::access(candidate.c_str(), X_OK) == 0) {
-      return candidate;
-    }
+    const int error = WhyNotExecutable(candidate);
+    if (error == 0) return candidate;
+    if (error == EACCES && unusable.empty()) unusable = candidate;
   }
+  if (!unusable.empty()) return ErrnoToStatus(EACCES, "run", unusable);
   return absl::NotFoundError(
       absl::StrCat("no program '", name, "' in PATH (", search, ")"));
 }

@@ -50,7 +50,8 @@ absl::StatusOr<pid_t> Launch(const LaunchOptions& options);
 
 // The path of a program: `name` itself if it has a slash, else the first
 // executable of that name in PATH.
-//   NotFound: there is none; the message lists PATH
+//   NotFound: there is none; the message lists PATH, or names the file
+//   PermissionDenied: there is one, and it cannot be executed
 absl::StatusOr<std::string> FindProgram(const std::string& name);
 
 }  // namespace ckpt::run

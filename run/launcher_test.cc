@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <fstream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -142,11 +143,19 @@ TEST_F(LauncherTest, NoFileOfTheInitStays) {
 }
 
 TEST(FindProgramTest, NameIsLookedUpInPathAndAPathIsTaken) {
-  EXPECT_EQ(FindProgram("/a/b").value_or(""), "/a/b");
+  EXPECT_EQ(FindProgram("/bin/sh").value_or(""), "/bin/sh");
   const auto shell = FindProgram("sh");
   ASSERT_TRUE(shell.ok()) << shell.status();
   EXPECT_TRUE(absl::EndsWith(*shell, "/sh"));
   EXPECT_TRUE(absl::IsNotFound(FindProgram("no-such-program").status()));
+  EXPECT_TRUE(absl::IsNotFound(FindProgram("/no/such/program").status()));
+}
+
+TEST(FindProgramTest, WhatCannotBeExecutedIsTold) {
+  const TestDir dir;
+  std::ofstream{dir.File("data")};
+  EXPECT_TRUE(absl::IsPermissionDenied(FindProgram(dir.File("data")).status()));
+  EXPECT_TRUE(absl::IsPermissionDenied(FindProgram(dir.path()).status()));
 }
 
 }  // namespace

@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/clock.h"
@@ -62,7 +63,7 @@ class Supervisor {
   absl::Status MakeFrame();
   // The job runs after this.
   absl::Status Start();
-  void FillRecord(const StartedJob& job, const JobStarter& starter);
+  void FillRecord(const StartedJob& job);
   absl::Status WatchOutput(const StartedJob& job);
 
   // Until the job has ended.
@@ -125,6 +126,11 @@ absl::Status Supervisor::Prepare() {
   if (options_.argv.empty()) {
     return absl::InvalidArgumentError("name the command, after '--'");
   }
+  // A path would be one for an image.
+  if (absl::StrContains(options_.name, '/')) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", options_.name, "' is no name for a job: it has a /"));
+  }
   CKPT_RETURN_IF_ERROR(
       environment_.store->PathOf(JobImageName(options_.name, INT32_MAX))
           .status());
@@ -170,11 +176,12 @@ absl::Status Supervisor::WatchOutput(const StartedJob& job) {
     copiers_.emplace_back(path, from, fd);
     (void)::inotify_add_watch(output_events_.get(), path.c_str(), IN_MODIFY);
   };
-  if (options_.output.empty()) {
-    copy(record_.output(), job.output_from, environment_.output_fd);
+  // Of its own files alone: others the user can look into.
+  if (job.output == directory_->File("out")) {
+    copy(job.output, job.output_from, environment_.output_fd);
   }
-  if (options_.error_output.empty()) {
-    copy(record_.error_output(), job.error_from, environment_.error_fd);
+  if (job.error_output == directory_->File("err")) {
+    copy(job.error_output, job.error_from, environment_.error_fd);
   }
   return absl::OkStatus();
 }
@@ -186,19 +193,19 @@ absl::Status Supervisor::Start() {
   root_ = job.root;
   root_fd_.Reset(static_cast<int>(::syscall(SYS_pidfd_open, root_, 0)));
   if (!root_fd_.ok()) return ErrnoToStatus(errno, "pidfd_open the job");
-  for (const std::string& warning : job.warnings) Warn(warning);
+  for (const std::string& warning : job.warnings) report_.add_warnings(warning);
   checkpointer_ = std::make_unique<Checkpointer>(
       options_, environment_, *frame_, *hooks_,
       Checkpointer::Job{root_, job.last_number, ledger_.restarts(),
                         [this] { return HasEnded(); },
                         [this](const std::string& text) { Warn(text); }});
-  FillRecord(job, starter);
+  FillRecord(job);
   PlanNext();
   CKPT_RETURN_IF_ERROR(FaultPoint("run.recorded"));
   return WatchOutput(job);
 }
 
-void Supervisor::FillRecord(const StartedJob& job, const JobStarter& starter) {
+void Supervisor::FillRecord(const StartedJob& job) {
   record_.set_name(options_.name);
   record_.set_supervisor_pid(::getpid());
   record_.set_root_pid(root_);
@@ -211,8 +218,8 @@ void Supervisor::FillRecord(const StartedJob& job, const JobStarter& starter) {
   record_.set_last_image(job.restored_from);
   record_.set_last_image_unix_ns(job.image_unix_ns);
   record_.set_restarts(ledger_.restarts());
-  record_.set_output(starter.output());
-  record_.set_error_output(starter.error_output());
+  record_.set_output(job.output);
+  record_.set_error_output(job.error_output);
   report_.set_name(options_.name);
   report_.set_restored_from(job.restored_from);
   report_.set_restarts(ledger_.restarts());

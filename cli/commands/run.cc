@@ -10,6 +10,7 @@
 #include "cli/command.h"
 #include "cli/common.h"
 #include "criu/binary.h"
+#include "run/launcher.h"
 #include "run/supervisor.h"
 
 namespace ckpt::cli {
@@ -18,6 +19,21 @@ namespace {
 // As env(1), nice(1) and timeout(1) for their own failures: the statuses below
 // are the command's.
 constexpr int kNotRun = 125;
+// As a shell has them, and env(1) and the others, too.
+constexpr int kNotExecutable = 126;
+constexpr int kNotFound = 127;
+
+// Of a command that there is not: told as an error, with a shell's status.
+Output NoProgram(const absl::Status& why) {
+  const int status = absl::IsNotFound(why) ? kNotFound : kNotExecutable;
+  v1::RunReport report;
+  report.set_exit_status(status);
+  Output output = MakeOutput(std::move(report), "");
+  output.verdict =
+      WithMessage(why, absl::StrCat(why.message(), "; nothing was started"));
+  output.exit_status = status;
+  return output;
+}
 
 std::string BaseName(const std::string& path) {
   return path.substr(path.rfind('/') + 1);
@@ -125,6 +141,8 @@ absl::StatusOr<run::RunOptions> ParseOptions(const Arguments& arguments) {
 
 absl::StatusOr<Output> Run(const Arguments& arguments, const Context&) {
   CKPT_ASSIGN_OR_RETURN(const run::RunOptions options, ParseOptions(arguments));
+  const auto program = run::FindProgram(options.argv.front());
+  if (!program.ok()) return NoProgram(program.status());
   const ImageStore store = StoreFlag(arguments);
   CKPT_ASSIGN_OR_RETURN(const std::string criu,
                         criu::FindCriu(arguments.Get("criu")));
@@ -157,8 +175,8 @@ Command RunCommand() {
       "and a PID namespace of its\nown, and waits for its end.  If the job of "
       "that name has an image, it goes on from the newest one\nthat is whole "
       "instead: a batch system may run the same line again.  The exit status "
-      "is the\ncommand's; 125 if it could not be run.  Once it has ended with "
-      "0 its images are removed.",
+      "is the\ncommand's, as a shell has it; 125 if ckpt run itself failed.  "
+      "Once it has ended with 0 its images are\nremoved.",
       "ckpt run --name render --every 10m --before-end -- render scene.blend",
       /*needs_root=*/true,
       WithCriuFlags(WithStoreFlag(

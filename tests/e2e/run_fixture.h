@@ -1,7 +1,7 @@
 // Jobs of `ckpt run` in a test: each test has a group, a store and a job name
 // of its own.
 //
-//   class MyTest : public RunFixture {};
+//   class MyTest : public RunFixture {};  // or RunFixtureBase, for more
 //   CKPT_INSTANTIATE_RUN_TESTS(MyTest);
 //   TEST_P(MyTest, ...) {
 //     const auto run = Start({"--every", "50ms"}, counting_);
@@ -37,11 +37,13 @@ inline std::string CountingScript(const std::string& stop, int status) {
                       status);
 }
 
-class RunFixture : public testing::TestWithParam<CgroupVersion> {
+class RunFixtureBase : public testing::Test {
  protected:
+  virtual CgroupVersion version() const = 0;
+
   void SetUp() override {
     BecomeReaper();
-    auto group = TestCgroup::Create(GetParam());
+    auto group = TestCgroup::Create(version());
     ASSERT_TRUE(group.ok()) << group.status();
     group_ = *std::move(group);
   }
@@ -68,9 +70,10 @@ class RunFixture : public testing::TestWithParam<CgroupVersion> {
   }
 
   std::unique_ptr<RunningCkpt> Start(const std::vector<std::string>& options,
-                                     const std::string& script) const {
+                                     const std::string& script,
+                                     const std::string& fault = "") const {
     return std::make_unique<RunningCkpt>(
-        ckpt_.CommandLine(Words(options, {"sh", "-c", script})), "");
+        ckpt_.CommandLine(Words(options, {"sh", "-c", script})), fault);
   }
 
   std::string Output() const {
@@ -127,6 +130,12 @@ class RunFixture : public testing::TestWithParam<CgroupVersion> {
   const std::string stop_ = ckpt_.dir().File("stop");
   const std::string counting_ = CountingScript(stop_, 0);
   std::unique_ptr<TestCgroup> group_;
+};
+
+class RunFixture : public RunFixtureBase,
+                   public testing::WithParamInterface<CgroupVersion> {
+ protected:
+  CgroupVersion version() const override { return GetParam(); }
 };
 
 // Both hierarchies.
