@@ -48,7 +48,7 @@ std::vector<RemovableImage> Retention::Choose(
   for (auto image = images.rbegin(); image != images.rend(); ++image) {
     if (image->pinned) continue;
     if (image->number <= finished) {
-      chosen.push_back({image->name, "the job has ended, or began afresh"});
+      chosen.push_back({image->name, "the job is done with it"});
       continue;
     }
     if (reason.empty() && image->status.ok()) {

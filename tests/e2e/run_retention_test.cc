@@ -56,7 +56,7 @@ TEST_P(RunRetentionTest, OnlyTheNewestImagesStayAndRemovalsAreTold) {
   ExpectEndsWell(*run);
   EXPECT_TRUE(Told(*run, 1, "the newest one is kept")) << run->ReadErrors();
   EXPECT_TRUE(Told(*run, 2, "the newest one is kept")) << run->ReadErrors();
-  EXPECT_TRUE(Told(*run, 3, "the job has ended")) << run->ReadErrors();
+  EXPECT_TRUE(Told(*run, 3, "the job is done with it")) << run->ReadErrors();
 }
 
 TEST_P(RunRetentionTest, OldOnesGo) {
