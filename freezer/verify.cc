@@ -27,8 +27,12 @@ std::string GroupOfTask(ProcFs& proc, pid_t tid, v1::Hierarchy hierarchy) {
     const std::vector<absl::string_view> fields =
         absl::StrSplit(line, absl::MaxSplits(':', 2));
     if (fields.size() != 3) continue;
-    const bool matches = hierarchy == v1::HIERARCHY_V2 ? fields[0] == "0"
-                                                       : fields[1] == "freezer";
+    const std::vector<absl::string_view> controllers =
+        absl::StrSplit(fields[1], ',');
+    const bool matches =
+        hierarchy == v1::HIERARCHY_V2
+            ? fields[0] == "0"
+            : std::count(controllers.begin(), controllers.end(), "freezer") > 0;
     if (matches) return std::string(fields[2]);
   }
   return "";
