@@ -25,7 +25,8 @@ constexpr absl::Duration kRetryPause = absl::Milliseconds(50);
 
 }  // namespace
 
-absl::Status Checkpointer::Dump(const std::string& image, bool go_on) {
+absl::Status Checkpointer::Dump(const std::string& image, bool go_on,
+                                SelfCaller* caller) {
   v1::DumpRequest request;
   request.set_cgroup(frame_.group().path());
   request.set_hierarchy(frame_.group().hierarchy());
@@ -35,23 +36,29 @@ absl::Status Checkpointer::Dump(const std::string& image, bool go_on) {
   request.set_leave_running(go_on);
   request.set_timeout_seconds(options_.timeout_seconds);
   *request.mutable_criu() = options_.criu;
+  checkpoint::DumpEnvironment dump_environment = {.store = environment_.store,
+                                                  .criu = environment_.criu};
+  if (caller != nullptr) {
+    CKPT_ASSIGN_OR_RETURN(const std::string path,
+                          environment_.store->PathOf(image));
+    caller->TellWhile(job_.last_number + 1, path, dump_environment);
+  }
   Clock& clock = Clock::Real();
   const absl::Time limit = clock.Now() + kRetryLimit;
   for (int tries = 1;; ++tries) {
-    absl::Status status =
-        checkpoint::Dump(
-            request, {.store = environment_.store, .criu = environment_.criu})
-            .status();
-    const bool may_pass = absl::IsFailedPrecondition(status) ||
-                          absl::IsUnavailable(status) ||
-                          absl::IsAborted(status);
+    absl::Status status = checkpoint::Dump(request, dump_environment).status();
+    const bool may_pass =
+        (absl::IsFailedPrecondition(status) || absl::IsUnavailable(status) ||
+         absl::IsAborted(status)) &&
+        (caller == nullptr || !caller->is_released());
     const bool enough = tries >= kMinimumTries && clock.Now() > limit;
     if (!may_pass || job_.has_ended() || enough) return status;
     clock.Sleep(kRetryPause);
   }
 }
 
-absl::StatusOr<std::string> Checkpointer::Checkpoint(bool go_on) {
+absl::StatusOr<std::string> Checkpointer::Checkpoint(bool go_on,
+                                                     SelfCaller* caller) {
   HookFacts facts = {.image = JobImageName(options_.name, job_.last_number + 1),
                      .restarts = job_.restarts};
   facts.outcome = hooks_.Run(Hook::kPreDump, facts);
@@ -59,8 +66,9 @@ absl::StatusOr<std::string> Checkpointer::Checkpoint(bool go_on) {
   if (facts.outcome.ok() && job_.has_ended()) {
     facts.outcome = absl::NotFoundError("the job has ended");
   }
-  if (facts.outcome.ok()) facts.outcome = Dump(facts.image, go_on);
+  if (facts.outcome.ok()) facts.outcome = Dump(facts.image, go_on, caller);
   if (facts.outcome.ok()) ++job_.last_number;
+  if (caller != nullptr) caller->Tell(facts.outcome);
   // Also after a failure: it can undo what the one before has done.
   const absl::Status after = hooks_.Run(Hook::kPostDump, facts);
   if (!after.ok()) job_.warn(std::string(after.message()));

@@ -22,6 +22,7 @@
 #include "run/frame.h"
 #include "run/hooks.h"
 #include "run/run_options.h"
+#include "run/self_calls.h"
 
 namespace ckpt::run {
 
@@ -52,14 +53,16 @@ class Checkpointer {
   //
   // On failure there is no image and the job goes on.  Errors as
   // checkpoint::Dump(), and those of Hooks::Run() of the hook before it.
-  absl::StatusOr<std::string> Checkpoint(bool go_on);
+  // `caller`, if any, is told while and when it is done.
+  absl::StatusOr<std::string> Checkpoint(bool go_on,
+                                         SelfCaller* caller = nullptr);
 
   // Those that the options do not keep; images up to number `finished` are
   // history.  Call it when a new image is whole, or the job has ended well.
   void RemoveOldImages(int32_t finished);
 
  private:
-  absl::Status Dump(const std::string& image, bool go_on);
+  absl::Status Dump(const std::string& image, bool go_on, SelfCaller* caller);
 
   const RunOptions& options_;
   const RunEnvironment& environment_;

@@ -19,6 +19,7 @@ namespace {
 
 constexpr uint32_t kRecordVersion = 1;
 constexpr char kRecord[] = "record.pb";
+constexpr char kCalls[] = "self.sock";
 // What a guardian needs to kill a job, which may have much memory to give back.
 constexpr absl::Duration kGuardianLimit = absl::Seconds(30);
 
@@ -56,13 +57,19 @@ bool IsAlive(pid_t pid) {
 }  // namespace
 
 JobEntry::~JobEntry() {
+  (void)::unlink(calls_path().c_str());
   (void)::unlink(absl::StrCat(path_, "/", kRecord).c_str());
   (void)::rmdir(path_.c_str());
 }
 
 void JobEntry::Protect(LastWill& guardian) const {
+  guardian.AddUnlink(lock_.get(), kCalls);
   guardian.AddUnlink(lock_.get(), kRecord);
   guardian.KeepOpen(lock_.get());
+}
+
+std::string JobEntry::calls_path() const {
+  return absl::StrCat(path_, "/", kCalls);
 }
 
 absl::Status JobEntry::Write(const v1::JobRecord& record) {

@@ -39,6 +39,8 @@ class JobEntry {
   // Has a guardian hold the name, and take the record back when it carries out
   // the will.
   void Protect(LastWill& guardian) const;
+  // Where the job calls for its own checkpoint.
+  std::string calls_path() const;
 
  private:
   const std::string path_;

@@ -49,15 +49,18 @@ void RemoveGhosts(const std::string& directory) {
 }
 
 std::vector<std::string> Environment(const std::string& name,
-                                     const JobDirectory& directory) {
+                                     const JobDirectory& directory,
+                                     const std::string& calls_path) {
   std::vector<std::string> env;
   for (char** word = environ; *word != nullptr; ++word) {
     if (!absl::StartsWith(*word, "CKPT_JOB=") &&
+        !absl::StartsWith(*word, "CKPT_SOCKET=") &&
         !absl::StartsWith(*word, "CKPT_RESTARTED_FILE=")) {
       env.emplace_back(*word);
     }
   }
   env.push_back(absl::StrCat("CKPT_JOB=", name));
+  env.push_back(absl::StrCat("CKPT_SOCKET=", calls_path));
   env.push_back(
       absl::StrCat("CKPT_RESTARTED_FILE=", directory.restarts_file()));
   return env;
@@ -201,7 +204,7 @@ absl::Status JobStarter::StartAfresh(const std::string& program,
   LaunchOptions launch;
   launch.program = program;
   launch.argv = options_.argv;
-  launch.env = Environment(options_.name, directory_);
+  launch.env = Environment(options_.name, directory_, calls_path_);
   launch.group = &frame_.job_group();
   launch.output = job.output;
   launch.error_output = job.error_output;

@@ -15,6 +15,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -44,12 +45,14 @@ struct StartedJob {
 class JobStarter {
  public:
   JobStarter(const RunOptions& options, const RunEnvironment& environment,
-             Frame& frame, const JobDirectory& directory, const Hooks& hooks)
+             Frame& frame, const JobDirectory& directory, const Hooks& hooks,
+             std::string calls_path)
       : options_(options),
         environment_(environment),
         frame_(frame),
         directory_(directory),
-        hooks_(hooks) {}
+        hooks_(hooks),
+        calls_path_(std::move(calls_path)) {}
 
   // Errors as Supervise(); nothing runs then.  The caller must be a subreaper.
   //
@@ -84,6 +87,7 @@ class JobStarter {
   Frame& frame_;
   const JobDirectory& directory_;
   const Hooks& hooks_;
+  const std::string calls_path_;  // for the job's environment
 };
 
 }  // namespace ckpt::run

@@ -33,6 +33,7 @@
 #include "run/job_registry.h"
 #include "run/job_starter.h"
 #include "run/output_copier.h"
+#include "run/self_calls.h"
 
 namespace ckpt::run {
 namespace {
@@ -73,7 +74,8 @@ class Supervisor {
   void OnSignal(int signal);
   void Suspend();
   // Whether there is an image; without `go_on` the job has ended then.
-  bool Checkpoint(bool go_on);
+  bool Checkpoint(bool go_on, SelfCaller* caller = nullptr);
+  void OnCall(SelfCaller caller);
   void PlanNext();
   absl::Status Finish();
 
@@ -85,6 +87,7 @@ class Supervisor {
   Clock& clock_ = Clock::Real();
 
   std::unique_ptr<JobEntry> entry_;
+  std::unique_ptr<SelfCalls> calls_;  // null if the job cannot call
   std::unique_ptr<JobDirectory> directory_;
   std::unique_ptr<Hooks> hooks_;
   v1::JobLedger ledger_;
@@ -187,7 +190,15 @@ absl::Status Supervisor::WatchOutput(const StartedJob& job) {
 }
 
 absl::Status Supervisor::Start() {
-  JobStarter starter(options_, environment_, *frame_, *directory_, *hooks_);
+  auto calls = SelfCalls::Listen(entry_->calls_path());
+  if (calls.ok()) {
+    calls_ = *std::move(calls);
+  } else {
+    Warn(absl::StrCat("the job cannot checkpoint itself: ",
+                      calls.status().message()));
+  }
+  JobStarter starter(options_, environment_, *frame_, *directory_, *hooks_,
+                     entry_->calls_path());
   CKPT_ASSIGN_OR_RETURN(const StartedJob job, starter.Start(ledger_));
   CKPT_RETURN_IF_ERROR(FaultPoint("run.started"));
   root_ = job.root;
@@ -247,8 +258,8 @@ bool Supervisor::HasEnded() {
          info.si_pid == root_;
 }
 
-bool Supervisor::Checkpoint(bool go_on) {
-  const auto image = checkpointer_->Checkpoint(go_on);
+bool Supervisor::Checkpoint(bool go_on, SelfCaller* caller) {
+  const auto image = checkpointer_->Checkpoint(go_on, caller);
   if (!image.ok()) {
     // It may have ended under the checkpoint, which is no failure.
     if (HasEnded()) return false;
@@ -301,15 +312,21 @@ void Supervisor::OnSignal(int signal) {
   }
 }
 
+void Supervisor::OnCall(SelfCaller caller) {
+  const bool go_on = !caller.exit();
+  if (Checkpoint(go_on, &caller) && !go_on) report_.set_ended_in_image(true);
+}
+
 absl::Status Supervisor::Loop() {
   while (!HasEnded()) {
     const absl::Duration left =
         std::max(next_checkpoint_ - clock_.Now(), absl::ZeroDuration());
     const timespec timeout = absl::ToTimespec(std::min(left, absl::Hours(1)));
-    pollfd fds[3] = {{signals_.get(), POLLIN, 0},
+    pollfd fds[4] = {{signals_.get(), POLLIN, 0},
                      {root_fd_.get(), POLLIN, 0},
-                     {output_events_.get(), POLLIN, 0}};
-    if (::ppoll(fds, 3, &timeout, nullptr) < 0 && errno != EINTR) {
+                     {output_events_.get(), POLLIN, 0},
+                     {calls_ == nullptr ? -1 : calls_->fd(), POLLIN, 0}};
+    if (::ppoll(fds, 4, &timeout, nullptr) < 0 && errno != EINTR) {
       return ErrnoToStatus(errno, "poll");
     }
     char events[4096];
@@ -320,6 +337,11 @@ absl::Status Supervisor::Loop() {
     while (!HasEnded() && ::read(signals_.get(), &signal, sizeof(signal)) ==
                               static_cast<ssize_t>(sizeof(signal))) {
       OnSignal(static_cast<int>(signal.ssi_signo));
+    }
+    while (calls_ != nullptr && !HasEnded()) {
+      auto caller = calls_->Next(root_);
+      if (!caller.has_value()) break;
+      OnCall(*std::move(caller));
     }
     if (clock_.Now() >= next_checkpoint_ && !HasEnded()) {
       (void)Checkpoint(/*go_on=*/true);

@@ -88,6 +88,7 @@ class Service {
 absl::StatusOr<Service::Work> Service::Start(const SelfCall& call) const {
   std::vector<std::string> words = DumpCommandLine(call, criu_);
   std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
   Work work;

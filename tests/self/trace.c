@@ -37,26 +37,11 @@ static int CompareNumbers(const void *a, const void *b) {
   return *(const int *)a - *(const int *)b;
 }
 
-/* Sorted: a restored process has its children in another order. */
-static void AppendNumbers(struct trace *trace, const char *text) {
-  int numbers[1024];
-  size_t count = 0;
-  char *end;
-  for (; count < 1024; text = end) {
-    const long number = strtol(text, &end, 10);
-    if (end == text) break;
-    numbers[count++] = (int)number;
-  }
-  qsort(numbers, count, sizeof numbers[0], CompareNumbers);
-  for (size_t i = 0; i < count; ++i) Append(trace, " %d", numbers[i]);
-}
-
-/* The number of a thread in its own PID namespace: /proc may be that of
- * another, where it gets a new one when it is restored. */
-static int InnerNumber(const char *tid) {
-  char path[4096], line[256];
-  int number = atoi(tid);
-  snprintf(path, sizeof path, "/proc/self/task/%.20s/status", tid);
+/* The number of a task in its own PID namespace: /proc may be that of another,
+ * where it gets a new one when it is restored. */
+static int InnerNumber(int number) {
+  char path[64], line[256];
+  snprintf(path, sizeof path, "/proc/%d/status", number);
   FILE *file = fopen(path, "re");
   if (file == NULL) return number;
   while (fgets(line, sizeof line, file) != NULL) {
@@ -65,6 +50,20 @@ static int InnerNumber(const char *tid) {
   }
   fclose(file);
   return number;
+}
+
+/* Sorted: a restored process has its children in another order. */
+static void AppendNumbers(struct trace *trace, const char *text) {
+  int numbers[1024];
+  size_t count = 0;
+  char *end;
+  for (; count < 1024; text = end) {
+    const long number = strtol(text, &end, 10);
+    if (end == text) break;
+    numbers[count++] = InnerNumber((int)number);
+  }
+  qsort(numbers, count, sizeof numbers[0], CompareNumbers);
+  for (size_t i = 0; i < count; ++i) Append(trace, " %d", numbers[i]);
 }
 
 /* Names of the threads, and the children of each. */
@@ -82,7 +81,7 @@ static void AppendTasks(struct trace *trace) {
     const size_t length = fread(children, 1, sizeof children - 1, file);
     children[length] = '\0';
     fclose(file);
-    Append(trace, "task %d children", InnerNumber(entry->d_name));
+    Append(trace, "task %d children", InnerNumber(atoi(entry->d_name)));
     AppendNumbers(trace, children);
     Append(trace, "\n");
   }
