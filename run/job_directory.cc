@@ -17,6 +17,7 @@ namespace {
 
 constexpr uint32_t kLedgerVersion = 1;
 constexpr char kLedger[] = "ledger.pb";
+constexpr char kJobs[] = "/.jobs";
 
 absl::Status MakeDirectory(const std::string& path) {
   if (::mkdir(path.c_str(), 0700) == 0 || errno == EEXIST) {
@@ -29,11 +30,18 @@ absl::Status MakeDirectory(const std::string& path) {
 
 absl::StatusOr<JobDirectory> JobDirectory::Make(const std::string& store,
                                                 const std::string& name) {
-  const std::string jobs = absl::StrCat(store, "/.jobs");
+  const std::string jobs = absl::StrCat(store, kJobs);
   const std::string path = absl::StrCat(jobs, "/", name);
   CKPT_RETURN_IF_ERROR(MakeDirectory(store));
   CKPT_RETURN_IF_ERROR(MakeDirectory(jobs));
   CKPT_RETURN_IF_ERROR(MakeDirectory(path));
+  return JobDirectory(path);
+}
+
+absl::StatusOr<JobDirectory> JobDirectory::Open(const std::string& store,
+                                                const std::string& name) {
+  const std::string path = absl::StrCat(store, kJobs, "/", name);
+  CKPT_RETURN_IF_ERROR(OpenDirectory(path).status());
   return JobDirectory(path);
 }
 

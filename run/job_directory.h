@@ -29,9 +29,15 @@ class JobDirectory {
   // Makes it where it does not exist.  `name` is one that ImageStore takes.
   static absl::StatusOr<JobDirectory> Make(const std::string& store,
                                            const std::string& name);
+  // NotFound: no job of that name has ever run with that store.
+  static absl::StatusOr<JobDirectory> Open(const std::string& store,
+                                           const std::string& name);
 
   const std::string& path() const { return path_; }
   std::string File(const std::string& name) const { return path_ + "/" + name; }
+  // Where the job prints to, unless it was started with other files.
+  std::string output() const { return File("out"); }
+  std::string error_output() const { return File("err"); }
 
   // An empty one for a job that never ran.  DataLoss: it cannot be read.
   absl::StatusOr<v1::JobLedger> ReadLedger() const;

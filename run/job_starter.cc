@@ -75,11 +75,11 @@ std::string When(const v1::Manifest& manifest) {
 }  // namespace
 
 std::string JobStarter::AskedOutput() const {
-  return options_.output.empty() ? directory_.File("out") : options_.output;
+  return options_.output.empty() ? directory_.output() : options_.output;
 }
 
 std::string JobStarter::AskedErrorOutput() const {
-  return options_.error_output.empty() ? directory_.File("err")
+  return options_.error_output.empty() ? directory_.error_output()
                                        : options_.error_output;
 }
 

@@ -180,10 +180,10 @@ absl::Status Supervisor::WatchOutput(const StartedJob& job) {
     (void)::inotify_add_watch(output_events_.get(), path.c_str(), IN_MODIFY);
   };
   // Of its own files alone: others the user can look into.
-  if (job.output == directory_->File("out")) {
+  if (job.output == directory_->output()) {
     copy(job.output, job.output_from, environment_.output_fd);
   }
-  if (job.error_output == directory_->File("err")) {
+  if (job.error_output == directory_->error_output()) {
     copy(job.error_output, job.error_from, environment_.error_fd);
   }
   return absl::OkStatus();

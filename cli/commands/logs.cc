@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "cli/command.h"
 #include "cli/common.h"
+#include "run/job_directory.h"
 #include "run/job_registry.h"
 #include "run/output_copier.h"
 
@@ -19,16 +20,25 @@ namespace {
 // A file system has no event for every kind of file that output may go to.
 constexpr absl::Duration kLook = absl::Milliseconds(100);
 
-// Where a job prints to: as its record tells, or, when it does not run, where
-// it is by default.
-std::string FileOf(const std::string& name, bool errors,
-                   const ImageStore& store) {
+// Where a job prints to: as its record tells, or, when it does not run, its
+// ledger.
+absl::StatusOr<std::string> FileOf(const std::string& name, bool errors,
+                                   const ImageStore& store) {
   const auto job = run::JobRegistry::Default().Find(name);
   if (job.ok()) {
     return errors ? job->record.error_output() : job->record.output();
   }
-  return absl::StrCat(store.directory(), "/.jobs/", name,
-                      errors ? "/err" : "/out");
+  const auto directory = run::JobDirectory::Open(store.directory(), name);
+  if (absl::IsNotFound(directory.status())) {
+    return absl::NotFoundError(absl::StrCat("no job named ", name,
+                                            " runs, or has run with store ",
+                                            store.directory()));
+  }
+  CKPT_RETURN_IF_ERROR(directory.status());
+  CKPT_ASSIGN_OR_RETURN(const v1::JobLedger ledger, directory->ReadLedger());
+  const std::string& file = errors ? ledger.error_output() : ledger.output();
+  if (!file.empty()) return file;
+  return errors ? directory->error_output() : directory->output();
 }
 
 absl::StatusOr<Output> Run(const Arguments& arguments, const Context& context) {
@@ -36,7 +46,8 @@ absl::StatusOr<Output> Run(const Arguments& arguments, const Context& context) {
                         arguments.OnlyPositional("JOB"));
   const ImageStore store = StoreFlag(arguments);
   CKPT_RETURN_IF_ERROR(store.PathOf(name).status());
-  const std::string path = FileOf(name, arguments.Has("error"), store);
+  CKPT_ASSIGN_OR_RETURN(const std::string path,
+                        FileOf(name, arguments.Has("error"), store));
   if (!OpenAt(AT_FDCWD, path, O_RDONLY).ok()) {
     return absl::NotFoundError(
         absl::StrCat("no output of a job ", name, " at ", path));
