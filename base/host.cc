@@ -2,6 +2,7 @@
 
 #include <sys/utsname.h>
 
+#include <cstdlib>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -38,6 +39,16 @@ HostInfo ReadHostInfo() {
 std::string BootId() {
   const auto text = ReadFile("/proc/sys/kernel/random/boot_id");
   return text.ok() ? std::string(absl::StripAsciiWhitespace(*text)) : "";
+}
+
+const std::string& RunDirectory() {
+  static const std::string& directory = *new std::string([] {
+    // Read once, before anything could change the environment.
+    const char* const value =
+        std::getenv("CKPT_RUN_DIR");  // NOLINT(concurrency-mt-unsafe)
+    return value == nullptr || *value == '\0' ? "/run/ckpt" : value;
+  }());
+  return directory;
 }
 
 }  // namespace ckpt

@@ -20,6 +20,10 @@ HostInfo ReadHostInfo();
 // Another one after each start of the kernel; "" when it cannot be read.
 std::string BootId();
 
+// Where ckpt keeps what need not outlive the kernel: /run/ckpt, or
+// $CKPT_RUN_DIR as it was at the first call.
+const std::string& RunDirectory();
+
 }  // namespace ckpt
 
 #endif  // CKPT_BASE_HOST_H_

@@ -65,6 +65,9 @@ class DumpOperation : public criu::Notifications {
     return request_.leave_running() || request_.leave_frozen();
   }
 
+  void EnterPhase(v1::Phase phase) {
+    if (environment_.on_phase != nullptr) environment_.on_phase(phase);
+  }
   absl::Status Prepare();
   absl::Status FreezeAndVerify();
   absl::Status ArmGuardian();
@@ -104,6 +107,7 @@ class DumpOperation : public criu::Notifications {
 };
 
 absl::Status DumpOperation::Prepare() {
+  EnterPhase(v1::PHASE_PREFLIGHT);
   CKPT_ASSIGN_OR_RETURN(job_, FindJob(request_, proc_));
   if (job_.group != nullptr) {
     CKPT_ASSIGN_OR_RETURN(held_, HeldGroup::Take(*job_.group,
@@ -196,15 +200,18 @@ absl::Status DumpOperation::PreDump() {
   const absl::Time start = clock_.Now();
   report_.mutable_times()->set_criu_start_seconds(
       absl::ToDoubleSeconds(start - criu_started_));
+  EnterPhase(v1::PHASE_FREEZE);
   CKPT_RETURN_IF_ERROR(FaultPoint("dump.before_freeze"));
   CKPT_RETURN_IF_ERROR(ArmGuardian());
   CKPT_RETURN_IF_ERROR(FreezeAndVerify());
   CKPT_RETURN_IF_ERROR(FaultPoint("dump.verified"));
+  EnterPhase(v1::PHASE_WRITE);
   our_work_ += clock_.Now() - start;
   return absl::OkStatus();
 }
 
 absl::Status DumpOperation::Commit() {
+  EnterPhase(v1::PHASE_COMMIT);
   const absl::Time start = clock_.Now();
   manifest_.mutable_job()->set_frozen_seconds(
       absl::ToDoubleSeconds(start - frozen_at_));

@@ -39,6 +39,8 @@ struct DumpEnvironment {
   // If set: called when a job that is left alone goes on, and its image, which
   // is complete and was looked at, is not yet on the disk.
   std::function<void()> job_released = nullptr;
+  // If set: called as the dump gets into each phase.
+  std::function<void(v1::Phase phase)> on_phase = nullptr;
 };
 
 // Errors:

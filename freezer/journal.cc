@@ -6,7 +6,6 @@
 
 #include <atomic>
 #include <cerrno>
-#include <cstdlib>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -20,7 +19,6 @@
 namespace ckpt::freezer {
 namespace {
 
-constexpr char kDefaultRunDirectory[] = "/run/ckpt";
 // Begins the name of an entry that is being written.
 constexpr char kPreparedPrefix[] = ".new-";
 // A Recover() of another process may take a file that is not locked yet for
@@ -56,8 +54,8 @@ std::string MakeName(Journal::Kind kind, v1::Hierarchy hierarchy,
                       kind == Journal::Kind::kLease ? ".lease" : "");
 }
 
-absl::Status MakeDirectory(const std::string& path) {
-  if (::mkdir(path.c_str(), 0700) == 0 || errno == EEXIST) {
+absl::Status MakeDirectory(const std::string& path, mode_t mode) {
+  if (::mkdir(path.c_str(), mode) == 0 || errno == EEXIST) {
     return absl::OkStatus();
   }
   return ErrnoToStatus(errno, "make directory", path);
@@ -86,15 +84,7 @@ void JournalFile::Remove() {
 }
 
 Journal& Journal::Default() {
-  static Journal& journal = *new Journal([] {
-    // Read once, before anything could change the environment.
-    const char* directory =
-        std::getenv("CKPT_RUN_DIR");  // NOLINT(concurrency-mt-unsafe)
-    return absl::StrCat(directory == nullptr || *directory == '\0'
-                            ? kDefaultRunDirectory
-                            : directory,
-                        "/journal");
-  }());
+  static Journal& journal = *new Journal(RunDirectory() + "/journal");
   return journal;
 }
 
@@ -102,8 +92,8 @@ absl::StatusOr<UniqueFd> Journal::OpenOrMake() const {
   auto dir = OpenDirectory(directory_);
   if (!absl::IsNotFound(dir.status())) return dir;
   CKPT_RETURN_IF_ERROR(
-      MakeDirectory(directory_.substr(0, directory_.rfind('/'))));
-  CKPT_RETURN_IF_ERROR(MakeDirectory(directory_));
+      MakeDirectory(directory_.substr(0, directory_.rfind('/')), 0755));
+  CKPT_RETURN_IF_ERROR(MakeDirectory(directory_, 0700));
   return OpenDirectory(directory_);
 }
 

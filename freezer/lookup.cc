@@ -125,6 +125,16 @@ absl::Status RemoveMadeCgroups(const std::vector<std::string>& made,
   return status;
 }
 
+absl::StatusOr<std::string> PathForCgroup(const std::string& name,
+                                          v1::Hierarchy hierarchy) {
+  const auto group = FindCgroup(name, hierarchy);
+  if (group.ok()) return (*group)->path();
+  if (!absl::IsNotFound(group.status())) return group.status();
+  CKPT_ASSIGN_OR_RETURN(const std::vector<std::string> paths,
+                        CandidatePaths(name, hierarchy));
+  return paths.front();
+}
+
 absl::StatusOr<std::unique_ptr<Cgroup>> CgroupOf(pid_t pid,
                                                  v1::Hierarchy hierarchy) {
   CKPT_ASSIGN_OR_RETURN(const std::string text,
@@ -162,6 +172,22 @@ absl::StatusOr<std::string> PathInHierarchy(const Cgroup& group) {
     return absl::InternalError(absl::StrCat(path, " is not below ", root));
   }
   return path.empty() ? "/" : std::string(path);
+}
+
+absl::StatusOr<std::string> PathInHierarchy(const std::string& directory) {
+  CKPT_ASSIGN_OR_RETURN(const HierarchyMounts mounts, FindHierarchyMounts());
+  std::string best;
+  for (const std::string& root : {mounts.v1_freezer, mounts.v2}) {
+    const bool is_below =
+        directory == root || absl::StartsWith(directory, root + "/");
+    // One may be mounted below the other.
+    if (!root.empty() && is_below && root.size() > best.size()) best = root;
+  }
+  if (best.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(directory, " is in no freezer hierarchy"));
+  }
+  return directory == best ? "/" : directory.substr(best.size());
 }
 
 }  // namespace ckpt::freezer

@@ -33,12 +33,19 @@ absl::StatusOr<std::unique_ptr<Cgroup>> FindOrCreateCgroup(
 absl::Status RemoveMadeCgroups(const std::vector<std::string>& made,
                                absl::Duration limit = absl::ZeroDuration());
 
+// The directory that FindOrCreateCgroup() finds, or would make.
+absl::StatusOr<std::string> PathForCgroup(const std::string& name,
+                                          v1::Hierarchy hierarchy);
+
 // The group that `pid` is in, in the given hierarchy.
 absl::StatusOr<std::unique_ptr<Cgroup>> CgroupOf(pid_t pid,
                                                  v1::Hierarchy hierarchy);
 
 // The path of `group` below its hierarchy's mount point, e.g. "/jobs/a".
 absl::StatusOr<std::string> PathInHierarchy(const Cgroup& group);
+// The same for a directory, which need not exist.  InvalidArgument when it is
+// in no hierarchy.
+absl::StatusOr<std::string> PathInHierarchy(const std::string& directory);
 
 }  // namespace ckpt::freezer
 

@@ -84,6 +84,9 @@ class RestoreOperation : public criu::Notifications {
   absl::Status PreResume() override;
 
  private:
+  void EnterPhase(v1::Phase phase) {
+    if (environment_.on_phase != nullptr) environment_.on_phase(phase);
+  }
   absl::Status OpenImage();
   // Of pipes that led out of the job and that nobody gives back to it.
   void WarnOfPipes();
@@ -125,6 +128,7 @@ class RestoreOperation : public criu::Notifications {
 };
 
 absl::Status RestoreOperation::OpenImage() {
+  EnterPhase(v1::PHASE_VERIFY);
   auto image = environment_.store->Open(request_.image());
   CKPT_RETURN_IF_ERROR(image.status());
   image_.emplace(*std::move(image));
@@ -290,6 +294,7 @@ absl::Status RestoreOperation::PostRestore(pid_t root) {
   root_ = root;
   CKPT_RETURN_IF_ERROR(CountTasks(root));
   CKPT_RETURN_IF_ERROR(FaultPoint("restore.placed"));
+  EnterPhase(v1::PHASE_RELEASE);
   CKPT_RETURN_IF_ERROR(WritePidfile());
   // From here on the job is to live, whatever becomes of us.  If we die before
   // CRIU has our answer, it refuses by itself and kills the tasks.
@@ -333,6 +338,7 @@ absl::Status RestoreOperation::CallCriu() {
   arguments.log_file = criu::kLogName;
   arguments.options =
       MergeOptions(image_->manifest().options(), request_.criu());
+  EnterPhase(v1::PHASE_BUILD);
   CKPT_RETURN_IF_ERROR(FaultPoint("restore.before_criu"));
   auto root = criu_->Restore(
       arguments, *this, {.deadline = deadline_, .cancel = environment_.cancel});

@@ -14,6 +14,7 @@
 #ifndef CKPT_RESTORE_RESTORE_H_
 #define CKPT_RESTORE_RESTORE_H_
 
+#include <functional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -29,6 +30,8 @@ struct RestoreEnvironment {
   const ImageStore* store = nullptr;     // borrowed for the call
   std::string criu;                      // path of the binary
   const Cancellation* cancel = nullptr;  // borrowed for the call; may be null
+  // If set: called as the restore gets into each phase.
+  std::function<void(v1::Phase phase)> on_phase = nullptr;
 };
 
 // Errors:

@@ -150,13 +150,20 @@ absl::StatusOr<std::unique_ptr<PendingImage>> ImageStore::Begin(
   }
   if (errno != ENOENT) return ErrnoToStatus(errno, "stat", path);
   // What cannot be collected is no reason not to make a new image.
-  CollectLeftovers(parent.get()).IgnoreError();
+  ckpt::CollectLeftovers(parent.get()).IgnoreError();
   return PendingImage::Create(std::move(parent), place.parent, place.name);
 }
 
 absl::StatusOr<Image> ImageStore::Open(absl::string_view name_or_path) const {
   CKPT_ASSIGN_OR_RETURN(const std::string path, PathOf(name_or_path));
   return Image::Open(path, std::string(name_or_path));
+}
+
+absl::Status ImageStore::CollectLeftovers() const {
+  const absl::StatusOr<UniqueFd> dir = OpenDirectory(directory_);
+  if (absl::IsNotFound(dir.status())) return absl::OkStatus();
+  CKPT_RETURN_IF_ERROR(dir.status());
+  return ckpt::CollectLeftovers(dir->get());
 }
 
 absl::StatusOr<std::vector<ImageSummary>> ImageStore::List() const {

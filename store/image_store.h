@@ -97,6 +97,10 @@ class ImageStore {
   absl::StatusOr<bool> Pin(absl::string_view name_or_path) const;
   absl::StatusOr<bool> Unpin(absl::string_view name_or_path) const;
 
+  // Removes what dead writers and removers have left in the store's directory,
+  // as Begin() does.  Tries all, and returns the first error.
+  absl::Status CollectLeftovers() const;
+
  private:
   std::string directory_;
 };
