@@ -20,6 +20,7 @@
 #include "freezer/journal.h"
 #include "freezer/lookup.h"
 #include "freezer/recover.h"
+#include "node/groups.h"
 
 namespace ckpt::cli {
 namespace {
@@ -78,6 +79,12 @@ std::vector<Flag> WithStoreFlag(std::vector<Flag> own) {
                 {{"store", "DIR", "where images live (/var/lib/ckpt)"}});
 }
 
+std::vector<Flag> WithNodeFlag(std::vector<Flag> own) {
+  return Append(std::move(own),
+                {{"node", "unix:PATH",
+                  "have the agent that listens there do it (ckptd(8))"}});
+}
+
 std::vector<Flag> WithCriuFlags(std::vector<Flag> own) {
   return Append(
       std::move(own),
@@ -120,26 +127,29 @@ absl::StatusOr<std::unique_ptr<freezer::Cgroup>> GroupFlag(
   return freezer::FindCgroup(arguments.Get("cgroup"), hierarchy);
 }
 
-absl::StatusOr<std::vector<std::unique_ptr<freezer::Cgroup>>> GroupsFlag(
+absl::StatusOr<std::unique_ptr<rpc::Client>> NodeFlag(
     const Arguments& arguments) {
-  if (!arguments.Has("cgroup")) {
-    return absl::InvalidArgumentError("name the group: --cgroup X");
-  }
-  CKPT_ASSIGN_OR_RETURN(const v1::Hierarchy hierarchy,
-                        HierarchyFlag(arguments));
-  std::vector<std::unique_ptr<freezer::Cgroup>> groups;
-  for (const std::string& name : arguments.GetAll("cgroup")) {
-    CKPT_ASSIGN_OR_RETURN(auto group, freezer::FindCgroup(name, hierarchy));
-    for (const auto& other : groups) {
-      if (other->hierarchy() == group->hierarchy() &&
-          other->id() == group->id()) {
-        return absl::InvalidArgumentError(absl::StrCat(
-            "cgroup ", group->path(), " is named twice; nothing was touched"));
-      }
+  for (const char* const flag : {"store", "criu", "criu-config", "root",
+                                 "inherit-fd", "pidfile", "no-freezer"}) {
+    if (arguments.Has(flag)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--", flag, " is for this machine, and does not go with --node"));
     }
-    groups.push_back(std::move(group));
   }
-  return groups;
+  return rpc::Client::Connect({.node = arguments.Get("node")});
+}
+
+Output DescribeFreeze(v1::FreezeResponse response) {
+  if (response.has_one()) {
+    std::string text = RenderFreeze(response.one());
+    return MakeOutput(std::move(*response.mutable_one()), std::move(text));
+  }
+  absl::Status verdict = node::Verdict(response);
+  std::string text = RenderFreezeSet(response.several());
+  Output output =
+      MakeOutput(std::move(*response.mutable_several()), std::move(text));
+  output.verdict = std::move(verdict);
+  return output;
 }
 
 void RecoverFirst() {

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "proto/agent.pb.h"
 #include "proto/checkpoint.pb.h"
 #include "proto/run.pb.h"
 
@@ -31,6 +32,9 @@ std::string RenderImage(const v1::ImageReport& report);
 std::string RenderList(const v1::ImageListReport& report);
 std::string RenderJobs(const v1::JobListReport& report);
 std::string RenderCheck(const v1::CheckReport& report);
+std::string RenderOperations(const v1::OperationList& list);
+// One line.
+std::string RenderOperation(const v1::Operation& operation);
 
 // The blockers, strays and outsiders of a FreezeReport that an error carries as
 // payload; "" if it carries none.

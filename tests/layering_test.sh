@@ -23,7 +23,9 @@ declare -rA may_use=(
   [checkpoint]="$foundation $mechanisms"
   [restore]="$foundation $mechanisms"
   [run]="$foundation $mechanisms $operations"
-  [cli]="$foundation $mechanisms $operations run"
+  [node]="$foundation $mechanisms"
+  [rpc]="$foundation"
+  [cli]="$foundation $mechanisms $operations run node rpc"
   [libckpt]='proto'
 )
 # Repositories that not everybody may use.

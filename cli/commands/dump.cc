@@ -3,6 +3,7 @@
 #include "base/status.h"
 #include "cli/command.h"
 #include "cli/common.h"
+#include "cli/remote_operation.h"
 #include "cli/render.h"
 #include "criu/binary.h"
 
@@ -35,8 +36,29 @@ absl::StatusOr<v1::DumpRequest> ParseRequest(const Arguments& arguments) {
   return request;
 }
 
+absl::StatusOr<v1::DumpReport> DumpAt(rpc::Client& remote,
+                                      const Arguments& arguments,
+                                      const v1::DumpRequest& asked,
+                                      const Context& context) {
+  v1::DumpOperationRequest request;
+  request.set_operation_id(OperationId(arguments));
+  *request.mutable_request() = asked;
+  CKPT_ASSIGN_OR_RETURN(
+      const v1::Operation ended,
+      RunOperation(remote, request.operation_id(), context.cancel,
+                   [&] { return remote.Dump(request, nullptr); }));
+  return ended.dump_report();
+}
+
 absl::StatusOr<Output> Run(const Arguments& arguments, const Context& context) {
   CKPT_ASSIGN_OR_RETURN(const v1::DumpRequest request, ParseRequest(arguments));
+  if (arguments.Has("node")) {
+    CKPT_ASSIGN_OR_RETURN(const auto remote, NodeFlag(arguments));
+    CKPT_ASSIGN_OR_RETURN(v1::DumpReport report,
+                          DumpAt(*remote, arguments, request, context));
+    std::string text = RenderDump(report);
+    return MakeOutput(std::move(report), std::move(text));
+  }
   RecoverFirst();
   const ImageStore store = StoreFlag(arguments);
   CKPT_ASSIGN_OR_RETURN(const std::string criu,
@@ -62,7 +84,7 @@ Command DumpCommand() {
       "before, and there is no image.",
       "ckpt dump --cgroup job1 --image job1-monday",
       /*needs_root=*/true,
-      WithCriuFlags(WithStoreFlag(WithGroupFlags(
+      WithNodeFlag(WithCriuFlags(WithStoreFlag(WithGroupFlags(
           {{"pid", "N",
             "root of the job's process tree (the one in the group)"},
            {"image", "NAME|PATH", "a name in the store, or a path"},
@@ -72,7 +94,10 @@ Command DumpCommand() {
            {"leave-running", "", "let the job go on"},
            {"leave-frozen", "", "let it live, frozen"},
            {"no-freezer", "", "with --pid: by ptrace alone, unverified"},
-           {"timeout", "D", "give up after this long (120s)"}}))),
+           {"timeout", "D", "give up after this long (120s)"},
+           {"operation", "ID",
+            "with --node: the operation's name there; the same name again "
+            "attaches to it"}})))),
       &Run};
 }
 

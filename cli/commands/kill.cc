@@ -1,99 +1,91 @@
-#include "freezer/kill.h"
-
 #include <signal.h>
 
-#include <cstddef>
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "base/clock.h"
 #include "base/status.h"
 #include "cli/command.h"
 #include "cli/common.h"
 #include "cli/render.h"
-#include "freezer/freezer.h"
-#include "freezer/group_lease.h"
-#include "freezer/group_set.h"
-#include "freezer/guarded_groups.h"
+#include "node/groups.h"
 #include "run/job_control.h"
 #include "run/job_registry.h"
 
 namespace ckpt::cli {
 namespace {
 
-constexpr double kTimeoutSeconds = 10;
-
-// A group that was emptied by SIGKILL is thawed; its lease is over.
-void EndLeaseOfEmpty(const v1::KillReport& report, freezer::Freezer& freezer) {
-  if (report.empty() && report.signal() == SIGKILL) {
-    freezer::EndLease(freezer.group());
+// Signal and timeout: what jobs and groups have in common.
+absl::StatusOr<v1::KillRequest> ParseCommon(const Arguments& arguments) {
+  v1::KillRequest request;
+  request.set_signal(SIGKILL);
+  if (arguments.Has("signal")) {
+    CKPT_ASSIGN_OR_RETURN(const int signal,
+                          SignalNumber("signal", arguments.Get("signal")));
+    request.set_signal(signal);
   }
+  CKPT_ASSIGN_OR_RETURN(
+      const double timeout,
+      arguments.Seconds("timeout", node::kDefaultTimeoutSeconds));
+  request.set_timeout_seconds(timeout);
+  return request;
 }
 
-absl::StatusOr<Output> KillNamedJob(const Arguments& arguments, int signal,
-                                    double timeout, const Context& context) {
+Output Describe(v1::KillResponse response) {
+  absl::Status verdict = node::Verdict(response);
+  if (response.has_one()) {
+    std::string text = RenderKill(response.one());
+    return MakeOutput(std::move(*response.mutable_one()), std::move(text));
+  }
+  std::string text = RenderKillSet(response.several());
+  Output output =
+      MakeOutput(std::move(*response.mutable_several()), std::move(text));
+  output.verdict = std::move(verdict);
+  return output;
+}
+
+absl::StatusOr<Output> KillNamedJob(const Arguments& arguments,
+                                    const v1::KillRequest& request,
+                                    const Context& context) {
   CKPT_ASSIGN_OR_RETURN(const std::string name,
                         arguments.OnlyPositional("JOB"));
   if (arguments.Has("cgroup") || arguments.Has("freezer")) {
     return absl::InvalidArgumentError(absl::StrCat(
         "name the job ", name, ", or groups with --cgroup, not both"));
   }
+  if (arguments.Has("node")) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the job ", name,
+                     " is one of this machine: --node goes with --cgroup"));
+  }
   run::JobRegistry& registry = run::JobRegistry::Default();
   CKPT_ASSIGN_OR_RETURN(const run::RegisteredJob job, registry.Find(name));
-  CKPT_ASSIGN_OR_RETURN(
-      v1::KillReport report,
-      run::KillJob(registry, job, signal, absl::Seconds(timeout), Clock::Real(),
-                   context.cancel));
+  CKPT_ASSIGN_OR_RETURN(v1::KillReport report,
+                        run::KillJob(registry, job, request.signal(),
+                                     absl::Seconds(request.timeout_seconds()),
+                                     Clock::Real(), context.cancel));
   std::string text = RenderKill(report);
   return MakeOutput(std::move(report), std::move(text));
 }
 
 absl::StatusOr<Output> Run(const Arguments& arguments, const Context& context) {
-  int signal = SIGKILL;
-  if (arguments.Has("signal")) {
-    CKPT_ASSIGN_OR_RETURN(signal,
-                          SignalNumber("signal", arguments.Get("signal")));
-  }
-  CKPT_ASSIGN_OR_RETURN(const double timeout,
-                        arguments.Seconds("timeout", kTimeoutSeconds));
-  RecoverFirst();
+  CKPT_ASSIGN_OR_RETURN(v1::KillRequest request, ParseCommon(arguments));
   if (!arguments.positional().empty()) {
-    return KillNamedJob(arguments, signal, timeout, context);
+    RecoverFirst();
+    return KillNamedJob(arguments, request, context);
   }
-  CKPT_ASSIGN_OR_RETURN(auto groups, GroupsFlag(arguments));
-  const bool several = groups.size() > 1;
-  freezer::GuardedGroups::Options guard;
-  guard.skip_refused = several;
-  if (signal == SIGKILL) {
-    // Killed tasks leave a v1 group only when it is thawed, whatever it was.
-    guard.hold.give_back_frozen = false;
-    guard.hold.needs_journal = false;
+  CKPT_RETURN_IF_ERROR(SetGroups(arguments, request));
+  if (arguments.Has("node")) {
+    CKPT_ASSIGN_OR_RETURN(const auto remote, NodeFlag(arguments));
+    CKPT_ASSIGN_OR_RETURN(v1::KillResponse response,
+                          remote->Kill(request, context.cancel));
+    return Describe(std::move(response));
   }
-  CKPT_ASSIGN_OR_RETURN(auto guarded,
-                        freezer::GuardedGroups::Take(std::move(groups), guard));
-  const freezer::KillOptions options = {
-      .deadline = Clock::Real().Now() + absl::Seconds(timeout),
-      .cancel = context.cancel};
-  if (several) {
-    v1::KillSetReport report = freezer::KillAll(*guarded, signal, options);
-    for (int i = 0; i < report.groups_size(); ++i) {
-      EndLeaseOfEmpty(report.groups(i).report(),
-                      guarded->freezer(static_cast<size_t>(i)));
-    }
-    std::string text = RenderKillSet(report);
-    absl::Status verdict = freezer::FirstError(report);
-    Output output = MakeOutput(std::move(report), std::move(text));
-    output.verdict = std::move(verdict);
-    return output;
-  }
-  auto report = freezer::KillGroup(guarded->freezer(0), signal, options);
-  if (!report.ok()) {
-    return AppendError(report.status(), "guardian", guarded->Release());
-  }
-  EndLeaseOfEmpty(*report, guarded->freezer(0));
-  CKPT_RETURN_IF_ERROR(guarded->Release());
-  std::string text = RenderKill(*report);
-  return MakeOutput(*std::move(report), std::move(text));
+  RecoverFirst();
+  CKPT_ASSIGN_OR_RETURN(v1::KillResponse response,
+                        node::Kill(request, context.cancel));
+  return Describe(std::move(response));
 }
 
 }  // namespace
@@ -108,9 +100,10 @@ Command KillCommand() {
           "while the group is frozen for a moment.",
           "ckpt kill --cgroup job1 --signal TERM",
           /*needs_root=*/true,
-          WithGroupFlags({{"signal", "S", "name or number (KILL)"},
-                          {"timeout", "D", "give up after this long (10s)"}},
-                         /*several=*/true),
+          WithNodeFlag(WithGroupFlags(
+              {{"signal", "S", "name or number (KILL)"},
+               {"timeout", "D", "give up after this long (10s)"}},
+              /*several=*/true)),
           &Run};
 }
 

@@ -1,19 +1,25 @@
+#include <string>
+#include <utility>
+
 #include "base/status.h"
 #include "cli/command.h"
 #include "cli/common.h"
-#include "cli/image_report.h"
 #include "cli/render.h"
+#include "node/images.h"
 
 namespace ckpt::cli {
 namespace {
 
-absl::StatusOr<Output> Run(const Arguments& arguments, const Context&) {
+absl::StatusOr<v1::ImageListReport> List(const Arguments& arguments,
+                                         const Context& context) {
+  if (!arguments.Has("node")) return node::ListImages(StoreFlag(arguments));
+  CKPT_ASSIGN_OR_RETURN(const auto remote, NodeFlag(arguments));
+  return remote->ListImages({}, context.cancel);
+}
+
+absl::StatusOr<Output> Run(const Arguments& arguments, const Context& context) {
   CKPT_RETURN_IF_ERROR(arguments.NoPositional());
-  CKPT_ASSIGN_OR_RETURN(const auto summaries, StoreFlag(arguments).List());
-  v1::ImageListReport report;
-  for (const ImageSummary& summary : summaries) {
-    *report.add_images() = SummarizeImage(summary);
-  }
+  CKPT_ASSIGN_OR_RETURN(v1::ImageListReport report, List(arguments, context));
   std::string text = RenderList(report);
   return MakeOutput(std::move(report), std::move(text));
 }
@@ -28,7 +34,7 @@ Command ListCommand() {
           "their own are not listed.",
           "ckpt list",
           /*needs_root=*/false,
-          WithStoreFlag({}),
+          WithNodeFlag(WithStoreFlag({})),
           &Run};
 }
 

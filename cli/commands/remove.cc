@@ -1,18 +1,32 @@
+#include <string>
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "cli/command.h"
 #include "cli/common.h"
+#include "node/images.h"
 
 namespace ckpt::cli {
 namespace {
 
-absl::StatusOr<Output> Run(const Arguments& arguments, const Context&) {
+absl::StatusOr<v1::RemoveReport> Remove(const Arguments& arguments,
+                                        const std::string& name,
+                                        const Context& context) {
+  if (!arguments.Has("node")) {
+    return node::RemoveImage(StoreFlag(arguments), name);
+  }
+  CKPT_ASSIGN_OR_RETURN(const auto remote, NodeFlag(arguments));
+  v1::ImageRequest request;
+  request.set_image(name);
+  return remote->RemoveImage(request, context.cancel);
+}
+
+absl::StatusOr<Output> Run(const Arguments& arguments, const Context& context) {
   CKPT_ASSIGN_OR_RETURN(const std::string name,
                         arguments.OnlyPositional("IMAGE"));
-  const ImageStore store = StoreFlag(arguments);
-  v1::RemoveReport report;
-  CKPT_ASSIGN_OR_RETURN(*report.mutable_image(), store.PathOf(name));
-  CKPT_RETURN_IF_ERROR(store.Remove(name));
+  CKPT_ASSIGN_OR_RETURN(v1::RemoveReport report,
+                        Remove(arguments, name, context));
   std::string text = absl::StrCat("removed ", report.image(), "\n");
   return MakeOutput(std::move(report), std::move(text));
 }
@@ -27,7 +41,7 @@ Command RemoveCommand() {
           "removed.",
           "ckpt remove job1-monday",
           /*needs_root=*/true,
-          WithStoreFlag({}),
+          WithNodeFlag(WithStoreFlag({})),
           &Run};
 }
 

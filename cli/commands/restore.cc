@@ -3,6 +3,7 @@
 #include "base/status.h"
 #include "cli/command.h"
 #include "cli/common.h"
+#include "cli/remote_operation.h"
 #include "cli/render.h"
 #include "criu/binary.h"
 
@@ -30,9 +31,30 @@ absl::StatusOr<v1::RestoreRequest> ParseRequest(const Arguments& arguments) {
   return request;
 }
 
+absl::StatusOr<v1::RestoreReport> RestoreAt(rpc::Client& remote,
+                                            const Arguments& arguments,
+                                            const v1::RestoreRequest& asked,
+                                            const Context& context) {
+  v1::RestoreOperationRequest request;
+  request.set_operation_id(OperationId(arguments));
+  *request.mutable_request() = asked;
+  CKPT_ASSIGN_OR_RETURN(
+      const v1::Operation ended,
+      RunOperation(remote, request.operation_id(), context.cancel,
+                   [&] { return remote.Restore(request, nullptr); }));
+  return ended.restore_report();
+}
+
 absl::StatusOr<Output> Run(const Arguments& arguments, const Context& context) {
   CKPT_ASSIGN_OR_RETURN(const v1::RestoreRequest request,
                         ParseRequest(arguments));
+  if (arguments.Has("node")) {
+    CKPT_ASSIGN_OR_RETURN(const auto remote, NodeFlag(arguments));
+    CKPT_ASSIGN_OR_RETURN(v1::RestoreReport report,
+                          RestoreAt(*remote, arguments, request, context));
+    std::string text = RenderRestore(report);
+    return MakeOutput(std::move(report), std::move(text));
+  }
   RecoverFirst();
   const ImageStore store = StoreFlag(arguments);
   CKPT_ASSIGN_OR_RETURN(const std::string criu,
@@ -56,7 +78,7 @@ Command RestoreCommand() {
           "options of the dump are used again by themselves.",
           "ckpt restore job1-monday",
           /*needs_root=*/true,
-          WithCriuFlags(WithStoreFlag(WithGroupFlags(
+          WithNodeFlag(WithCriuFlags(WithStoreFlag(WithGroupFlags(
               {{"frozen", "", "leave the job frozen, never having run"},
                {"pidfile", "FILE", "write the pid of the tree's root there"},
                {"inherit-fd", "fd[N]:KEY",
@@ -64,7 +86,10 @@ Command RestoreCommand() {
                {"output-policy", "truncate|append|fail",
                 "what to do with files that the job writes to and that have "
                 "grown since (append)"},
-               {"timeout", "D", "give up after this long (120s)"}}))),
+               {"timeout", "D", "give up after this long (120s)"},
+               {"operation", "ID",
+                "with --node: the operation's name there; the same name again "
+                "attaches to it"}})))),
           &Run};
 }
 

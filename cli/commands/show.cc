@@ -1,17 +1,31 @@
+#include <string>
+#include <utility>
+
 #include "base/status.h"
 #include "cli/command.h"
 #include "cli/common.h"
-#include "cli/image_report.h"
 #include "cli/render.h"
+#include "node/images.h"
 
 namespace ckpt::cli {
 namespace {
 
-absl::StatusOr<Output> Run(const Arguments& arguments, const Context&) {
+absl::StatusOr<v1::ImageReport> Show(const Arguments& arguments,
+                                     const std::string& name,
+                                     const Context& context) {
+  if (!arguments.Has("node")) {
+    return node::GetImage(StoreFlag(arguments), name);
+  }
+  CKPT_ASSIGN_OR_RETURN(const auto remote, NodeFlag(arguments));
+  v1::ImageRequest request;
+  request.set_image(name);
+  return remote->GetImage(request, context.cancel);
+}
+
+absl::StatusOr<Output> Run(const Arguments& arguments, const Context& context) {
   CKPT_ASSIGN_OR_RETURN(const std::string name,
                         arguments.OnlyPositional("IMAGE"));
-  CKPT_ASSIGN_OR_RETURN(const Image image, StoreFlag(arguments).Open(name));
-  CKPT_ASSIGN_OR_RETURN(v1::ImageReport report, DescribeImage(image));
+  CKPT_ASSIGN_OR_RETURN(v1::ImageReport report, Show(arguments, name, context));
   std::string text = RenderImage(report);
   return MakeOutput(std::move(report), std::move(text));
 }
@@ -26,7 +40,7 @@ Command ShowCommand() {
       "Process tree, memory, files and sockets, when and where it was made.",
       "ckpt show job1-monday",
       /*needs_root=*/false,
-      WithStoreFlag({}),
+      WithNodeFlag(WithStoreFlag({})),
       &Run};
 }
 

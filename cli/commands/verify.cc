@@ -1,29 +1,33 @@
+#include <string>
+#include <utility>
+
 #include "absl/strings/str_cat.h"
-#include "base/clock.h"
 #include "base/status.h"
 #include "cli/command.h"
 #include "cli/common.h"
 #include "cli/render.h"
-#include "store/criu_images.h"
+#include "node/images.h"
 
 namespace ckpt::cli {
 namespace {
 
-absl::StatusOr<Output> Run(const Arguments& arguments, const Context&) {
+absl::StatusOr<v1::VerifyReport> Verify(const Arguments& arguments,
+                                        const std::string& name,
+                                        const Context& context) {
+  if (!arguments.Has("node")) {
+    return node::VerifyImage(StoreFlag(arguments), name);
+  }
+  CKPT_ASSIGN_OR_RETURN(const auto remote, NodeFlag(arguments));
+  v1::ImageRequest request;
+  request.set_image(name);
+  return remote->VerifyImage(request, context.cancel);
+}
+
+absl::StatusOr<Output> Run(const Arguments& arguments, const Context& context) {
   CKPT_ASSIGN_OR_RETURN(const std::string name,
                         arguments.OnlyPositional("IMAGE"));
-  CKPT_ASSIGN_OR_RETURN(const Image image, StoreFlag(arguments).Open(name));
-  const absl::Time start = Clock::Real().Now();
-  CKPT_RETURN_IF_ERROR(image.Verify());
-  CKPT_RETURN_IF_ERROR(CheckComplete(image.dir_fd()));
-  v1::VerifyReport report;
-  report.set_image(image.path());
-  report.set_image_id(image.manifest().image_id());
-  report.set_files(image.manifest().files_size());
-  for (const v1::ManifestFile& file : image.manifest().files()) {
-    report.set_bytes(report.bytes() + file.size_bytes());
-  }
-  report.set_seconds(absl::ToDoubleSeconds(Clock::Real().Now() - start));
+  CKPT_ASSIGN_OR_RETURN(v1::VerifyReport report,
+                        Verify(arguments, name, context));
   std::string text = absl::StrCat(
       report.image(), " is whole: ", report.files(), " files, ",
       Size(report.bytes()), ", verified in ", Time(report.seconds()), "\n");
@@ -40,7 +44,7 @@ Command VerifyCommand() {
           "looks for what CRIU needs.",
           "ckpt verify job1-monday",
           /*needs_root=*/false,
-          WithStoreFlag({}),
+          WithNodeFlag(WithStoreFlag({})),
           &Run};
 }
 

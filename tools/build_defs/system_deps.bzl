@@ -184,11 +184,15 @@ def system_dependencies():
             "protobuf-compiler-grpc",
         ],
         link = [
+            "grpc++_reflection",
             "grpc++",
             "grpc",
             "gpr",
         ],
-        libraries = [":grpc++"],
+        libraries = [
+            ":grpc++",
+            ":grpc++_reflection",
+        ],
         programs = {"src/compiler:grpc_cpp_plugin": "/usr/bin/grpc_cpp_plugin"},
         static_link = [
             "address_sorting",

@@ -1,4 +1,4 @@
-#include "cli/image_report.h"
+#include "node/image_report.h"
 
 #include <string>
 
@@ -6,7 +6,7 @@
 #include "base/status.h"
 #include "store/criu_images.h"
 
-namespace ckpt::cli {
+namespace ckpt::node {
 namespace {
 
 uint64_t TotalBytes(const v1::Manifest& manifest) {
@@ -100,4 +100,4 @@ absl::StatusOr<v1::ImageReport> DescribeImage(const Image& image) {
   return report;
 }
 
-}  // namespace ckpt::cli
+}  // namespace ckpt::node

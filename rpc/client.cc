@@ -1,0 +1,222 @@
+#include "rpc/client.h"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+
+#include <thread>
+#include <utility>
+
+#include "absl/memory/memory.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+#include "grpcpp/client_context.h"
+#include "grpcpp/create_channel.h"
+#include "grpcpp/security/credentials.h"
+#include "grpcpp/support/sync_stream.h"
+#include "proto/agent.grpc.pb.h"
+#include "rpc/status.h"
+
+namespace ckpt::rpc {
+namespace {
+
+using Service = v1::Agent::Stub;
+
+// Cancels a call when the user does, for as long as it lives.
+class CancelWith {
+ public:
+  CancelWith(grpc::ClientContext& context, const Cancellation* cancel) {
+    if (cancel == nullptr) return;
+    thread_ = std::thread([this, &context, cancel] {
+      pollfd fds[] = {{cancel->fd(), POLLIN, 0}, {over_.fd(), POLLIN, 0}};
+      while (::poll(fds, 2, -1) < 0) {
+      }
+      if (fds[0].revents != 0) context.TryCancel();
+    });
+  }
+  ~CancelWith() {
+    over_.Cancel();
+    if (thread_.joinable()) thread_.join();
+  }
+  CancelWith(const CancelWith&) = delete;
+  CancelWith& operator=(const CancelWith&) = delete;
+
+ private:
+  Cancellation over_;
+  std::thread thread_;
+};
+
+}  // namespace
+
+struct Client::Stub {
+  std::unique_ptr<Service> service;
+  std::string node;
+
+  // The status of a call, with the node's name where it was not reached.
+  absl::Status Describe(const grpc::Status& status) const {
+    const absl::Status described = FromGrpcStatus(status);
+    // What gRPC itself says, and no agent.
+    if (status.error_code() != grpc::StatusCode::UNAVAILABLE ||
+        absl::StrContains(described.message(), "ckptd")) {
+      return described;
+    }
+    if (absl::StrContains(described.message(), "failed to connect")) {
+      return WithMessage(
+          described,
+          absl::StrCat("node ", node, " cannot be reached (",
+                       described.message(),
+                       "); see that ckptd runs there; nothing was done"));
+    }
+    if (absl::StrContains(described.message(), "losed") ||
+        absl::StrContains(described.message(), "reset")) {
+      return WithMessage(
+          described,
+          absl::StrCat("the connection to node ", node, " was lost (",
+                       described.message(),
+                       "); what was asked for may have been done: look, or "
+                       "ask again"));
+    }
+    return described;
+  }
+
+  template <typename Request, typename Response>
+  absl::StatusOr<Response> Call(
+      grpc::Status (Service::*method)(grpc::ClientContext*, const Request&,
+                                      Response*),
+      const Request& request, const Cancellation* cancel) const {
+    grpc::ClientContext context;
+    Response response;
+    grpc::Status status;
+    {
+      const CancelWith cancel_with(context, cancel);
+      status = (service.get()->*method)(&context, request, &response);
+    }
+    CKPT_RETURN_IF_ERROR(Describe(status));
+    return response;
+  }
+
+  template <typename Request, typename Event>
+  absl::Status Stream(
+      std::unique_ptr<grpc::ClientReader<Event>> (Service::*method)(
+          grpc::ClientContext*, const Request&),
+      const Request& request, const Cancellation* cancel,
+      const std::function<absl::Status(const Event&)>& emit) const {
+    grpc::ClientContext context;
+    const CancelWith cancel_with(context, cancel);
+    const auto reader = (service.get()->*method)(&context, request);
+    Event event;
+    while (reader->Read(&event)) {
+      absl::Status emitted = emit(event);
+      if (!emitted.ok()) {
+        context.TryCancel();
+        (void)reader->Finish();
+        return emitted;
+      }
+    }
+    return Describe(reader->Finish());
+  }
+};
+
+Client::Client(std::unique_ptr<Stub> stub) : stub_(std::move(stub)) {}
+Client::~Client() = default;
+
+absl::StatusOr<std::unique_ptr<Client>> Client::Connect(
+    const ClientOptions& options) {
+  if (!absl::StartsWith(options.node, "unix:") ||
+      options.node.size() == sizeof("unix:") - 1) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--node '", options.node, "' is not of the form unix:PATH"));
+  }
+  auto stub = std::make_unique<Stub>();
+  stub->node = options.node;
+  grpc::ChannelArguments arguments;
+  // Not a proxy from the environment, and not more than one try.
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  stub->service = v1::Agent::NewStub(grpc::CreateCustomChannel(
+      options.node, grpc::InsecureChannelCredentials(), arguments));
+  return absl::WrapUnique(new Client(std::move(stub)));
+}
+
+absl::StatusOr<v1::FreezeResponse> Client::Freeze(
+    const v1::FreezeRequest& request, const Cancellation* cancel) {
+  return stub_->Call(&Service::Freeze, request, cancel);
+}
+
+absl::StatusOr<v1::FreezeResponse> Client::Thaw(const v1::ThawRequest& request,
+                                                const Cancellation* cancel) {
+  return stub_->Call(&Service::Thaw, request, cancel);
+}
+
+absl::StatusOr<v1::StatusResponse> Client::Status(
+    const v1::StatusRequest& request, const Cancellation* cancel) {
+  return stub_->Call(&Service::Status, request, cancel);
+}
+
+absl::StatusOr<v1::KillResponse> Client::Kill(const v1::KillRequest& request,
+                                              const Cancellation* cancel) {
+  return stub_->Call(&Service::Kill, request, cancel);
+}
+
+absl::Status Client::Watch(
+    const v1::WatchRequest& request, const Cancellation* cancel,
+    const std::function<absl::Status(const v1::WatchEvent&)>& emit) {
+  return stub_->Stream(&Service::Watch, request, cancel, emit);
+}
+
+absl::StatusOr<v1::CheckReport> Client::Check(const v1::CheckRequest& request,
+                                              const Cancellation* cancel) {
+  return stub_->Call(&Service::Check, request, cancel);
+}
+
+absl::StatusOr<v1::Operation> Client::Dump(
+    const v1::DumpOperationRequest& request, const Cancellation* cancel) {
+  return stub_->Call(&Service::Dump, request, cancel);
+}
+
+absl::StatusOr<v1::Operation> Client::Restore(
+    const v1::RestoreOperationRequest& request, const Cancellation* cancel) {
+  return stub_->Call(&Service::Restore, request, cancel);
+}
+
+absl::StatusOr<v1::ImageListReport> Client::ListImages(
+    const v1::ListImagesRequest& request, const Cancellation* cancel) {
+  return stub_->Call(&Service::ListImages, request, cancel);
+}
+
+absl::StatusOr<v1::ImageReport> Client::GetImage(
+    const v1::ImageRequest& request, const Cancellation* cancel) {
+  return stub_->Call(&Service::GetImage, request, cancel);
+}
+
+absl::StatusOr<v1::VerifyReport> Client::VerifyImage(
+    const v1::ImageRequest& request, const Cancellation* cancel) {
+  return stub_->Call(&Service::VerifyImage, request, cancel);
+}
+
+absl::StatusOr<v1::RemoveReport> Client::RemoveImage(
+    const v1::ImageRequest& request, const Cancellation* cancel) {
+  return stub_->Call(&Service::RemoveImage, request, cancel);
+}
+
+absl::StatusOr<v1::Operation> Client::GetOperation(
+    const v1::OperationRequest& request, const Cancellation* cancel) {
+  return stub_->Call(&Service::GetOperation, request, cancel);
+}
+
+absl::StatusOr<v1::OperationList> Client::ListOperations(
+    const v1::ListOperationsRequest& request, const Cancellation* cancel) {
+  return stub_->Call(&Service::ListOperations, request, cancel);
+}
+
+absl::StatusOr<v1::Operation> Client::CancelOperation(
+    const v1::OperationRequest& request, const Cancellation* cancel) {
+  return stub_->Call(&Service::CancelOperation, request, cancel);
+}
+
+absl::Status Client::WatchOperation(
+    const v1::OperationRequest& request, const Cancellation* cancel,
+    const std::function<absl::Status(const v1::Operation&)>& emit) {
+  return stub_->Stream(&Service::WatchOperation, request, cancel, emit);
+}
+
+}  // namespace ckpt::rpc
