@@ -26,6 +26,7 @@ declare -rA may_use=(
   [node]="$foundation $mechanisms"
   [rpc]="$foundation"
   [cli]="$foundation $mechanisms $operations run node rpc"
+  [agent]="$foundation $mechanisms $operations node rpc"
   [libckpt]='proto'
 )
 # Repositories that not everybody may use.

@@ -1,0 +1,71 @@
+#include "agent/gate.h"
+
+#include <unistd.h>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "agent/audit.pb.h"
+#include "base/status.h"
+#include "google/protobuf/util/json_util.h"
+
+namespace ckpt::agent {
+namespace {
+
+absl::Status Denied(const Caller& caller, Verb verb, absl::string_view what) {
+  return absl::PermissionDeniedError(absl::StrCat(
+      caller.name, " may not ", Verb_Name(verb), what.empty() ? "" : " ", what,
+      ": the policy of this node's ckptd has no rule that allows it; nothing "
+      "was touched"));
+}
+
+}  // namespace
+
+void Gate::Write(const Caller& caller, Verb verb,
+                 const std::vector<std::string>& cgroups,
+                 absl::string_view subject, bool allowed) const {
+  AuditLine line;
+  line.set_time(
+      absl::FormatTime(absl::RFC3339_full, absl::Now(), absl::UTCTimeZone()));
+  line.set_caller(caller.name);
+  line.set_verb(Verb_Name(verb));
+  for (const std::string& cgroup : cgroups) line.add_cgroups(cgroup);
+  line.set_subject(std::string(subject));
+  line.set_allowed(allowed);
+  google::protobuf::util::JsonPrintOptions options;
+  options.always_print_primitive_fields = true;
+  std::string json;
+  (void)google::protobuf::util::MessageToJsonString(line, &json, options);
+  audit_(absl::StrCat("audit ", json, "\n"));
+}
+
+absl::Status Gate::AdmitVerb(const Caller& caller, Verb verb,
+                             absl::string_view subject) const {
+  if (policy_.AllowsSomewhere(caller, verb)) return absl::OkStatus();
+  Write(caller, verb, {}, subject, /*allowed=*/false);
+  return Denied(caller, verb, "");
+}
+
+absl::Status Gate::Admit(const Caller& caller, Verb verb,
+                         const std::vector<std::string>& cgroups,
+                         absl::string_view subject) const {
+  if (cgroups.empty()) {
+    CKPT_RETURN_IF_ERROR(AdmitVerb(caller, verb, subject));
+  }
+  for (const std::string& cgroup : cgroups) {
+    if (!policy_.Allows(caller, verb, cgroup)) {
+      Write(caller, verb, cgroups, subject, /*allowed=*/false);
+      return Denied(caller, verb, cgroup);
+    }
+  }
+  Write(caller, verb, cgroups, subject, /*allowed=*/true);
+  return absl::OkStatus();
+}
+
+Gate::Audit AuditTo(int fd) {
+  return [fd](const std::string& line) {
+    (void)!::write(fd, line.data(), line.size());
+  };
+}
+
+}  // namespace ckpt::agent

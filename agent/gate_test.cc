@@ -1,0 +1,87 @@
+#include "agent/gate.h"
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/strip.h"
+#include "agent/audit.pb.h"
+#include "google/protobuf/util/json_util.h"
+#include "gtest/gtest.h"
+
+namespace ckpt::agent {
+namespace {
+
+class GateTest : public testing::Test {
+ protected:
+  static Policy JobsOnly() {
+    const auto policy =
+        Policy::Parse("rule { local_user: '7' verb: FREEZE cgroup: '/jobs' }",
+                      UserNames::Real());
+    EXPECT_TRUE(policy.ok()) << policy.status();
+    return *policy;
+  }
+
+  static Caller Seven() {
+    Caller caller;
+    caller.uid = 7;
+    caller.name = "uid 7";
+    return caller;
+  }
+
+  AuditLine OnlyLine() {
+    AuditLine line;
+    EXPECT_EQ(lines_.size(), 1);
+    const std::string last = lines_.empty() ? "" : lines_.back();
+    absl::string_view text = last;
+    EXPECT_TRUE(absl::ConsumePrefix(&text, "audit "));
+    EXPECT_TRUE(
+        google::protobuf::util::JsonStringToMessage(std::string(text), &line)
+            .ok())
+        << text;
+    return line;
+  }
+
+  std::vector<std::string> lines_;
+  const Gate gate_{JobsOnly(),
+                   [this](const std::string& line) { lines_.push_back(line); }};
+};
+
+TEST_F(GateTest, WhatIsAllowedPassesAndIsWrittenDown) {
+  EXPECT_EQ(gate_.Admit(Seven(), FREEZE, {"/jobs/a", "/jobs/b"}, ""),
+            absl::OkStatus());
+  const AuditLine line = OnlyLine();
+  EXPECT_TRUE(line.allowed());
+  EXPECT_EQ(line.caller(), "uid 7");
+  EXPECT_EQ(line.verb(), "FREEZE");
+  EXPECT_EQ(line.cgroups_size(), 2);
+  EXPECT_FALSE(line.time().empty());
+}
+
+TEST_F(GateTest, OneForbiddenGroupOfSeveralForbidsAll) {
+  const absl::Status status =
+      gate_.Admit(Seven(), FREEZE, {"/jobs/a", "/other"}, "");
+  EXPECT_TRUE(absl::IsPermissionDenied(status));
+  EXPECT_TRUE(absl::StrContains(status.message(), "/other"));
+  EXPECT_FALSE(OnlyLine().allowed());
+}
+
+TEST_F(GateTest, VerbThatIsNowhereAllowedIsRefusedAndWrittenDown) {
+  EXPECT_TRUE(absl::IsPermissionDenied(gate_.AdmitVerb(Seven(), KILL, "job1")));
+  EXPECT_EQ(OnlyLine().subject(), "job1");
+}
+
+TEST_F(GateTest, FirstLookAtAnAllowedVerbIsNoDecision) {
+  EXPECT_EQ(gate_.AdmitVerb(Seven(), FREEZE, "job1"), absl::OkStatus());
+  EXPECT_TRUE(lines_.empty());
+}
+
+TEST_F(GateTest, NameWithLineBreaksCannotForgeALine) {
+  (void)gate_.AdmitVerb(Seven(), KILL, "x\naudit {\"allowed\":true}\n");
+  ASSERT_EQ(lines_.size(), 1);
+  EXPECT_EQ(lines_[0].find('\n'), lines_[0].size() - 1);
+  EXPECT_FALSE(OnlyLine().allowed());
+}
+
+}  // namespace
+}  // namespace ckpt::agent

@@ -1,0 +1,62 @@
+#include "agent/grpc_server.h"
+
+#include <chrono>
+#include <utility>
+
+#include "grpcpp/ext/proto_server_reflection_plugin.h"
+#include "grpcpp/health_check_service_interface.h"
+#include "grpcpp/server.h"
+#include "grpcpp/server_builder.h"
+#include "grpcpp/server_posix.h"
+
+namespace ckpt::agent {
+namespace {
+
+// The longest request is a list of groups and options.
+constexpr int kMaxRequestBytes = 1 << 20;
+// How long calls may take to end by themselves; then they are cancelled.
+constexpr auto kGrace = std::chrono::milliseconds(200);
+
+class GrpcServer : public CallerServer {
+ public:
+  GrpcServer(const Desks& desks, const Caller& caller)
+      : service_(desks, caller) {
+    grpc::ServerBuilder builder;
+    builder.RegisterService(&service_);
+    builder.SetMaxReceiveMessageSize(kMaxRequestBytes);
+    // Reflection is the one service that has threads of its own.
+    builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
+    builder.SetSyncServerOption(grpc::ServerBuilder::MIN_POLLERS, 1);
+    builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, 1);
+    server_ = builder.BuildAndStart();
+  }
+
+  ~GrpcServer() override {
+    if (server_ == nullptr) return;
+    server_->Shutdown(std::chrono::system_clock::now() + kGrace);
+    server_->Wait();
+  }
+
+  void Serve(UniqueFd connection) override {
+    if (server_ == nullptr) return;
+    grpc::AddInsecureChannelFromFd(server_.get(), connection.Release());
+  }
+
+ private:
+  AgentService service_;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+}  // namespace
+
+void EnableGrpcExtras() {
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+}
+
+std::unique_ptr<CallerServer> MakeGrpcServer(const Desks& desks,
+                                             const Caller& caller) {
+  return std::make_unique<GrpcServer>(desks, caller);
+}
+
+}  // namespace ckpt::agent

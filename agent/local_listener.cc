@@ -1,0 +1,149 @@
+#include "agent/local_listener.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+
+namespace ckpt::agent {
+namespace {
+
+constexpr int kBacklog = 64;
+// getgroups(2): more than any user is in.
+constexpr size_t kMaxGroups = 65536;
+
+absl::StatusOr<sockaddr_un> AddressOf(const std::string& path) {
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  if (path.empty() || path.size() >= sizeof(address.sun_path)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("socket path '", path, "' has not 1 to ",
+                     sizeof(address.sun_path) - 1, " characters"));
+  }
+  std::memcpy(address.sun_path, path.data(), path.size());
+  return address;
+}
+
+// Removes the socket of an agent that has ended.
+absl::Status RemoveStale(const std::string& path, const sockaddr_un& address) {
+  struct stat about = {};
+  if (::lstat(path.c_str(), &about) != 0) return absl::OkStatus();
+  if (!S_ISSOCK(about.st_mode)) {
+    return absl::AlreadyExistsError(
+        absl::StrCat(path, " is there and is no socket"));
+  }
+  const UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address),
+                sizeof(address)) == 0 ||
+      errno != ECONNREFUSED) {
+    return absl::AlreadyExistsError(
+        absl::StrCat("another ckptd listens on ", path, ": end it first"));
+  }
+  if (::unlink(path.c_str()) != 0) return ErrnoToStatus(errno, "remove", path);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<UniqueFd> ListenLocally(const std::string& path,
+                                       absl::optional<gid_t> gid) {
+  CKPT_ASSIGN_OR_RETURN(const sockaddr_un address, AddressOf(path));
+  CKPT_RETURN_IF_ERROR(RemoveStale(path, address));
+  UniqueFd socket(
+      ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!socket.ok()) return ErrnoToStatus(errno, "make a socket for", path);
+  // Nobody gets in before the mode is right.
+  const mode_t old_mask = ::umask(0177);
+  const int bound =
+      ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address),
+             sizeof(address));
+  const int error = errno;
+  ::umask(old_mask);
+  if (bound != 0) return ErrnoToStatus(error, "bind", path);
+  if (gid.has_value() && (::chown(path.c_str(), -1, *gid) != 0 ||
+                          ::chmod(path.c_str(), 0660) != 0)) {
+    return ErrnoToStatus(errno, "open to its group", path);
+  }
+  if (::listen(socket.get(), kBacklog) != 0) {
+    return ErrnoToStatus(errno, "listen on", path);
+  }
+  return socket;
+}
+
+absl::StatusOr<Caller> CallerOf(int socket, UserNames& names) {
+  ucred peer = {};
+  socklen_t size = sizeof(peer);
+  if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) {
+    return ErrnoToStatus(errno, "SO_PEERCRED");
+  }
+  std::vector<gid_t> gids(kMaxGroups);
+  size = static_cast<socklen_t>(gids.size() * sizeof(gid_t));
+  if (::getsockopt(socket, SOL_SOCKET, SO_PEERGROUPS, gids.data(), &size) !=
+      0) {
+    return ErrnoToStatus(errno, "SO_PEERGROUPS");
+  }
+  gids.resize(size / sizeof(gid_t));
+  gids.push_back(peer.gid);
+  std::sort(gids.begin(), gids.end());
+  gids.erase(std::unique(gids.begin(), gids.end()), gids.end());
+  Caller caller;
+  caller.uid = peer.uid;
+  caller.gids = std::move(gids);
+  const std::string user = names.UserName(peer.uid);
+  caller.name = absl::StrCat("uid ", peer.uid,
+                             user.empty() ? "" : absl::StrCat(" (", user, ")"));
+  return caller;
+}
+
+LocalListener::LocalListener(UniqueFd socket, UserNames& names,
+                             MakeServer make_server)
+    : socket_(std::move(socket)),
+      names_(names),
+      make_server_(std::move(make_server)),
+      thread_([this] { Run(); }) {}
+
+LocalListener::~LocalListener() { Stop(); }
+
+void LocalListener::Stop() {
+  stop_.Cancel();
+  if (thread_.joinable()) thread_.join();
+}
+
+void LocalListener::Run() {
+  while (!stop_.cancelled()) {
+    pollfd fds[] = {{socket_.get(), POLLIN, 0}, {stop_.fd(), POLLIN, 0}};
+    if (::poll(fds, 2, -1) > 0 && fds[0].revents != 0) Accept();
+  }
+}
+
+void LocalListener::Accept() {
+  UniqueFd connection(
+      ::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  if (!connection.ok()) {
+    // No descriptor is left: not to spin until there is one.
+    if (errno == EMFILE || errno == ENFILE) ::poll(nullptr, 0, 100);
+    return;
+  }
+  const auto caller = CallerOf(connection.get(), names_);
+  if (!caller.ok()) return;
+  const absl::MutexLock lock(&mutex_);
+  auto found = servers_.find(*caller);
+  if (found == servers_.end()) {
+    if (servers_.size() >= kMaxCallers) return;
+    found = servers_.emplace(*caller, make_server_(*caller)).first;
+  }
+  found->second->Serve(std::move(connection));
+}
+
+}  // namespace ckpt::agent

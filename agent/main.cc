@@ -1,0 +1,213 @@
+// ckptd: the agent of a node.  Puts the parts together, serves, and stops in
+// order.
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/time/time.h"
+#include "agent/gate.h"
+#include "agent/group_claims.h"
+#include "agent/group_desk.h"
+#include "agent/grpc_server.h"
+#include "agent/job_desk.h"
+#include "agent/local_listener.h"
+#include "agent/operation_log.h"
+#include "agent/operations.h"
+#include "agent/options.h"
+#include "agent/policy.h"
+#include "agent/real_work.h"
+#include "agent/service.h"
+#include "agent/service_manager.h"
+#include "agent/worker_pool.h"
+#include "base/cancellation.h"
+#include "base/host.h"
+#include "base/status.h"
+#include "base/version.h"
+#include "freezer/journal.h"
+#include "freezer/recover.h"
+#include "store/image_store.h"
+
+namespace ckpt::agent {
+namespace {
+
+// sysexits(3) EX_USAGE, as ckpt.
+constexpr int kUsageError = 64;
+
+// Calls that end soon, and watches: each takes a thread.
+constexpr WorkerPool::Limits kCallLimits = {.threads = 8, .waiting = 256};
+constexpr WorkerPool::Limits kWatchLimits = {.threads = 16, .waiting = 0};
+// Dumps and restores that wait for a worker.
+constexpr size_t kWaitingOperations = 64;
+// After a second signal: what an operation needs to be undone.
+constexpr absl::Duration kUndoLimit = absl::Seconds(30);
+
+Cancellation* stop_asked = nullptr;  // the first signal
+Cancellation* stop_now = nullptr;    // the second
+
+void OnSignal(int /*number*/) {
+  (stop_asked->cancelled() ? stop_now : stop_asked)->Cancel();
+}
+
+void CatchSignals() {
+  static Cancellation& asked = *new Cancellation;
+  static Cancellation& now = *new Cancellation;
+  stop_asked = &asked;
+  stop_now = &now;
+  struct sigaction action = {};
+  action.sa_handler = &OnSignal;
+  for (const int number : {SIGINT, SIGTERM}) {
+    ::sigaction(number, &action, nullptr);
+  }
+  // Not ignored: that would pass to CRIU.
+  action.sa_handler = +[](int) {};
+  for (const int number : {SIGPIPE, SIGHUP}) {
+    ::sigaction(number, &action, nullptr);
+  }
+}
+
+void Log(absl::string_view text) {
+  const std::string line = absl::StrCat("ckptd: ", text, "\n");
+  (void)!::write(STDERR_FILENO, line.data(), line.size());
+}
+
+absl::StatusOr<Policy> LoadPolicy(const Options& options) {
+  if (!options.policy_file.empty()) return Policy::Load(options.policy_file);
+  auto policy = Policy::Load(kDefaultPolicyFile);
+  if (absl::IsNotFound(policy.status())) return Policy::RootOnly();
+  return policy;
+}
+
+// What a killed agent, or another ckpt, has left.
+absl::Status RecoverNode(const ImageStore& store, Operations& operations) {
+  CKPT_ASSIGN_OR_RETURN(const v1::RecoverReport report,
+                        freezer::Recover(freezer::Journal::Default()));
+  for (const v1::RecoveredGroup& group : report.groups()) {
+    Log(absl::StrCat("recovered ", group.cgroup(), ": ",
+                     group.problem().empty() ? "given back" : group.problem()));
+  }
+  CKPT_RETURN_IF_ERROR(store.CollectLeftovers());
+  return operations.Recover([&store](const v1::Operation& operation) {
+    std::string text = ExplainLeftover(operation, store);
+    Log(absl::StrCat("operation ", operation.id(),
+                     " was under way when ckptd was killed: ", text));
+    return text;
+  });
+}
+
+// Until the first signal.
+void AwaitStop(const ServiceManager& manager) {
+  const absl::Duration interval = manager.watchdog_interval();
+  const int timeout_ms =
+      interval == absl::InfiniteDuration()
+          ? -1
+          : static_cast<int>(absl::ToInt64Milliseconds(interval));
+  while (!stop_asked->cancelled()) {
+    pollfd fd = {stop_asked->fd(), POLLIN, 0};
+    (void)::poll(&fd, 1, timeout_ms);
+    manager.Tell("WATCHDOG=1");
+  }
+}
+
+// Lets dumps and restores end, or has them undone.
+void EndOperations(const Options& options, WorkerPool& pool,
+                   Operations& operations) {
+  pool.Close();
+  constexpr absl::Duration kStep = absl::Milliseconds(100);
+  absl::Duration left = options.stop_timeout;
+  while (left > absl::ZeroDuration() && !stop_now->cancelled()) {
+    if (pool.AwaitIdle(std::min(left, kStep))) return;
+    left -= kStep;
+  }
+  Log("cancelling what is still under way");
+  operations.CancelAll();
+  if (!pool.AwaitIdle(kUndoLimit)) {
+    Log("an operation does not end; its guardian will give its job back");
+    ::_exit(static_cast<int>(absl::StatusCode::kDeadlineExceeded));
+  }
+}
+
+absl::Status Serve(const Options& options, const ServiceManager& manager) {
+  CKPT_ASSIGN_OR_RETURN(Policy policy, LoadPolicy(options));
+  const ImageStore store =
+      options.store.empty() ? ImageStore() : ImageStore(options.store);
+  const std::string socket_path =
+      options.socket.empty() ? RunDirectory() + "/ckptd.sock" : options.socket;
+  FileOperationLog log(RunDirectory() + "/operations");
+  const Gate gate(std::move(policy), AuditTo(STDERR_FILENO));
+  GroupClaims claims;
+  RealGroupWork group_work;
+  RealJobWork job_work(store, options.criu);
+  WorkerPool operation_pool(
+      {.threads = options.workers, .waiting = kWaitingOperations});
+  Operations operations(operation_pool, log);
+  GroupDesk group_desk(gate, claims, group_work);
+  JobDesk job_desk(gate, claims, operations, job_work);
+  WorkerPool calls(kCallLimits);
+  WorkerPool watches(kWatchLimits);
+  const Desks desks = {group_desk, job_desk, operations, calls, watches};
+
+  if (::mkdir(RunDirectory().c_str(), 0755) != 0 && errno != EEXIST) {
+    return ErrnoToStatus(errno, "make directory", RunDirectory());
+  }
+  // First the socket: only one agent at a time may recover.
+  CKPT_ASSIGN_OR_RETURN(UniqueFd socket,
+                        ListenLocally(socket_path, options.group));
+  CKPT_RETURN_IF_ERROR(RecoverNode(store, operations));
+  EnableGrpcExtras();
+  LocalListener listener(
+      std::move(socket), UserNames::Real(),
+      [&desks](const Caller& caller) { return MakeGrpcServer(desks, caller); });
+  Log(absl::StrCat("version ", kVersion, " listens on unix:", socket_path));
+  manager.Tell("READY=1");
+  AwaitStop(manager);
+  manager.Tell("STOPPING=1");
+  Log("stopping");
+  listener.Stop();
+  ::unlink(socket_path.c_str());
+  EndOperations(options, operation_pool, operations);
+  return absl::OkStatus();
+}
+
+int Main(int argc, char** argv) {
+  const std::vector<std::string> words(argv + 1, argv + argc);
+  const auto options = ParseOptions(words, UserNames::Real());
+  if (!options.ok()) {
+    absl::FPrintF(stderr, "ckptd: %s; see 'ckptd --help'\n",
+                  options.status().message());
+    return kUsageError;
+  }
+  if (options->help || options->version) {
+    std::fputs(options->help ? Usage().c_str()
+                             : absl::StrCat("ckptd ", kVersion, "\n").c_str(),
+               stdout);
+    return 0;
+  }
+  CatchSignals();
+  const ServiceManager manager = ServiceManager::FromEnvironment();
+  const absl::Status status =
+      ::geteuid() == 0
+          ? Serve(*options, manager)
+          : absl::PermissionDeniedError("ckptd needs root; nothing was done");
+  if (status.ok()) return 0;
+  Log(absl::StrCat(absl::StatusCodeToString(status.code()), ": ",
+                   status.message()));
+  return static_cast<int>(status.code());
+}
+
+}  // namespace
+}  // namespace ckpt::agent
+
+int main(int argc, char** argv) { return ckpt::agent::Main(argc, argv); }

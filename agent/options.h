@@ -1,0 +1,40 @@
+// The command line of ckptd.
+#ifndef CKPT_AGENT_OPTIONS_H_
+#define CKPT_AGENT_OPTIONS_H_
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "absl/types/optional.h"
+#include "agent/policy.h"
+
+namespace ckpt::agent {
+
+inline constexpr char kDefaultPolicyFile[] = "/etc/ckpt/policy";
+
+struct Options {
+  bool help = false;
+  bool version = false;
+  std::string socket;           // "": ckptd.sock in the run directory
+  absl::optional<gid_t> group;  // who besides root may connect
+  std::string policy_file;      // "": kDefaultPolicyFile, if it is there
+  std::string store;            // "": the default one
+  std::string criu;             // "": where it is looked for by itself
+  size_t workers = 4;           // dumps and restores at a time
+  absl::Duration stop_timeout = absl::Seconds(60);
+};
+
+// InvalidArgument names the word that is wrong.
+absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& words,
+                                     UserNames& names);
+
+std::string Usage();
+
+}  // namespace ckpt::agent
+
+#endif  // CKPT_AGENT_OPTIONS_H_

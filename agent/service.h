@@ -1,0 +1,88 @@
+// The gRPC service: proto/agent.proto, by the callback API.  Nothing here
+// decides anything: each call is handed to a worker, and there to a desk.
+//
+//   AgentService service(desks, caller);
+//   builder.RegisterService(&service);
+//
+// No reaction blocks.  Calls that find no free worker are refused with
+// UNAVAILABLE, watches beyond their limit with RESOURCE_EXHAUSTED.
+//
+// All calls that come to one AgentService are of one caller: who a connection
+// is from is known before gRPC gets it (agent/local_listener.h), so that no
+// call can be taken for somebody else's.
+//
+// Thread-safe.
+#ifndef CKPT_AGENT_SERVICE_H_
+#define CKPT_AGENT_SERVICE_H_
+
+#include <utility>
+
+#include "agent/caller.h"
+#include "agent/group_desk.h"
+#include "agent/job_desk.h"
+#include "agent/operations.h"
+#include "agent/worker_pool.h"
+#include "grpcpp/support/server_callback.h"
+#include "proto/agent.grpc.pb.h"
+
+namespace ckpt::agent {
+
+// What the services of all callers share.  Borrowed; must outlive them.
+struct Desks {
+  GroupDesk& groups;
+  JobDesk& jobs;
+  Operations& operations;
+  WorkerPool& calls;    // for what ends soon
+  WorkerPool& watches;  // for Watch, one worker each
+};
+
+class AgentService : public v1::Agent::CallbackService {
+ public:
+  AgentService(const Desks& desks, Caller caller)
+      : desks_(desks), caller_(std::move(caller)) {}
+
+  using Context = grpc::CallbackServerContext;
+  using Unary = grpc::ServerUnaryReactor;
+
+  Unary* Freeze(Context* context, const v1::FreezeRequest* request,
+                v1::FreezeResponse* response) override;
+  Unary* Thaw(Context* context, const v1::ThawRequest* request,
+              v1::FreezeResponse* response) override;
+  Unary* Status(Context* context, const v1::StatusRequest* request,
+                v1::StatusResponse* response) override;
+  Unary* Kill(Context* context, const v1::KillRequest* request,
+              v1::KillResponse* response) override;
+  grpc::ServerWriteReactor<v1::WatchEvent>* Watch(
+      Context* context, const v1::WatchRequest* request) override;
+  Unary* Check(Context* context, const v1::CheckRequest* request,
+               v1::CheckReport* response) override;
+  Unary* Dump(Context* context, const v1::DumpOperationRequest* request,
+              v1::Operation* response) override;
+  Unary* Restore(Context* context, const v1::RestoreOperationRequest* request,
+                 v1::Operation* response) override;
+  Unary* ListImages(Context* context, const v1::ListImagesRequest* request,
+                    v1::ImageListReport* response) override;
+  Unary* GetImage(Context* context, const v1::ImageRequest* request,
+                  v1::ImageReport* response) override;
+  Unary* VerifyImage(Context* context, const v1::ImageRequest* request,
+                     v1::VerifyReport* response) override;
+  Unary* RemoveImage(Context* context, const v1::ImageRequest* request,
+                     v1::RemoveReport* response) override;
+  Unary* GetOperation(Context* context, const v1::OperationRequest* request,
+                      v1::Operation* response) override;
+  Unary* ListOperations(Context* context,
+                        const v1::ListOperationsRequest* request,
+                        v1::OperationList* response) override;
+  Unary* CancelOperation(Context* context, const v1::OperationRequest* request,
+                         v1::Operation* response) override;
+  grpc::ServerWriteReactor<v1::Operation>* WatchOperation(
+      Context* context, const v1::OperationRequest* request) override;
+
+ private:
+  const Desks desks_;
+  const Caller caller_;
+};
+
+}  // namespace ckpt::agent
+
+#endif  // CKPT_AGENT_SERVICE_H_

@@ -1,0 +1,129 @@
+#include "tests/agent/agent_fixture.h"
+
+#include <sys/stat.h>
+
+#include <fstream>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "base/clock.h"
+#include "tests/testcases/workload.h"
+#include "tests/testcases/workloads.h"
+
+namespace ckpt {
+namespace {
+
+constexpr absl::Duration kPoll = absl::Milliseconds(5);
+constexpr int kUnavailable = 14;
+
+}  // namespace
+
+void AgentTest::StartAgent(const std::string& fault,
+                           const std::string& policy) {
+  std::vector<std::string> argv = {RunfilesPath("agent/ckptd"),
+                                   "--socket",
+                                   socket_,
+                                   "--store",
+                                   ckpt_.store(),
+                                   "--policy"};
+  const std::string file = ckpt_.dir().File("policy");
+  std::ofstream(file) << (policy.empty()
+                              ? "rule { local_user: '0' verb: ALL cgroup: '/' }"
+                              : policy);
+  ASSERT_EQ(::chmod(file.c_str(), 0600), 0);
+  argv.push_back(file);
+  agent_ = std::make_unique<RunningCkpt>(argv, fault);
+  const absl::Time deadline = Soon();
+  while (!absl::StrContains(AgentLog(), "listens on")) {
+    ASSERT_LT(Clock::Real().Now(), deadline) << AgentLog();
+    Clock::Real().Sleep(kPoll);
+  }
+  // Whoever may not: the policy is to tell, not the file's mode.
+  ASSERT_EQ(::chmod(socket_.c_str(), 0666), 0);
+  ASSERT_EQ(::chmod(ckpt_.dir().path().c_str(), 0755), 0);
+}
+
+void AgentTest::StartJob(CgroupVersion version, const std::string& workload,
+                         std::vector<std::string> args) {
+  BecomeReaper();
+  auto group = TestCgroup::Create(version);
+  ASSERT_TRUE(group.ok()) << group.status();
+  group_ = *std::move(group);
+  WorkloadSpec spec = WorkloadNamed(workload);
+  spec.args = std::move(args);
+  Job::Options options;
+  options.argv = spec.CommandLine(status_path_);
+  options.cgroups = {group_.get()};
+  const auto job = Job::Start(options);
+  ASSERT_TRUE(job.ok()) << job.status();
+  root_ = job->pid();
+  ASSERT_EQ(WaitForBeats(status_path_, 3, Soon()), absl::OkStatus());
+}
+
+void AgentTest::ExpectJobRuns() {
+  EXPECT_EQ(WaitForBeats(status_path_, 3, Soon()), absl::OkStatus());
+}
+
+std::vector<std::string> AgentTest::Words(
+    std::vector<std::string> words) const {
+  words.insert(words.begin(), CkptRunner::Binary());
+  words.insert(words.end(), {"--node", node()});
+  return words;
+}
+
+CommandResult AgentTest::Ask(std::vector<std::string> words) const {
+  const auto result = RunCommand(Words(std::move(words)));
+  if (result.ok()) return *result;
+  ADD_FAILURE() << result.status();
+  return {.exit_status = -1, .out = "", .err = ""};
+}
+
+CommandResult AgentTest::AskAsNobody(std::vector<std::string> words) const {
+  // The build's directories are not for everybody.
+  const std::string copy = ckpt_.dir().File("ckpt");
+  (void)RunCommand({"cp", "--dereference", CkptRunner::Binary(), copy});
+  std::vector<std::string> argv = {"setpriv", "--reuid", "65534",
+                                   "--regid", "65534",   "--clear-groups",
+                                   copy};
+  const std::vector<std::string> asked = Words(std::move(words));
+  argv.insert(argv.end(), asked.begin() + 1, asked.end());
+  const auto result = RunCommand(argv);
+  if (result.ok()) return *result;
+  ADD_FAILURE() << result.status();
+  return {.exit_status = -1, .out = "", .err = ""};
+}
+
+bool AgentTest::AwaitPhase(const std::string& operation,
+                           const std::string& phase) const {
+  const absl::Time deadline = Soon();
+  while (Clock::Real().Now() < deadline) {
+    const std::string list = Ask({"ops"}).out;
+    const size_t line = list.find(operation);
+    if (line == std::string::npos) continue;
+    const std::string text = list.substr(line, list.find('\n', line) - line);
+    if (absl::StrContains(text, phase)) return true;
+    if (absl::StrContains(text, "FAILED") ||
+        absl::StrContains(text, "SUCCEEDED")) {
+      return false;
+    }
+  }
+  return false;
+}
+
+CommandResult AgentTest::AskUntilFree(
+    const std::vector<std::string>& words) const {
+  CommandResult result;
+  const absl::Time deadline = Soon();
+  do {
+    result = Ask(words);
+  } while (result.exit_status == kUnavailable &&
+           Clock::Real().Now() < deadline);
+  return result;
+}
+
+bool AgentTest::ImageIsWhole(const std::string& image) const {
+  return ckpt_.Run({"verify", image}).exit_status == 0;
+}
+
+}  // namespace ckpt
