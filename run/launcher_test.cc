@@ -153,7 +153,7 @@ TEST(FindProgramTest, NameIsLookedUpInPathAndAPathIsTaken) {
 
 TEST(FindProgramTest, WhatCannotBeExecutedIsTold) {
   const TestDir dir;
-  std::ofstream{dir.File("data")};
+  ASSERT_TRUE(std::ofstream(dir.File("data")).good());
   EXPECT_TRUE(absl::IsPermissionDenied(FindProgram(dir.File("data")).status()));
   EXPECT_TRUE(absl::IsPermissionDenied(FindProgram(dir.path()).status()));
 }

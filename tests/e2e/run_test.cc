@@ -65,7 +65,7 @@ TEST_P(RunTest, OwnFailuresHaveAStatusOfTheirOwn) {
 
 TEST_P(RunTest, CommandThatCannotBeRunHasTheStatusThatAShellGivesIt) {
   const std::string data = ckpt_.dir().File("data");
-  std::ofstream{data};
+  ASSERT_TRUE(std::ofstream(data).good());
   for (const auto& [command, status] :
        {std::pair<std::string, int>("no-such-program", 127),
         {ckpt_.dir().File("no-such-file"), 127},
