@@ -31,22 +31,29 @@ class RealSignaller : public Signaller {
   }
 };
 
-// Those that have not been.
+// Those that have not been.  One that cannot be keeps no other from it.
 absl::Status SignalAll(Cgroup& group, int signal, Signaller& signaller,
                        std::set<pid_t>& signalled, pid_t spared = 0) {
   CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> pids,
                         group.SubtreeProcesses());
+  absl::Status first_error;
+  int failed = 0;
   for (const pid_t pid : pids) {
     // 0: of another PID namespace.
     if (pid <= 0 || pid == spared || signalled.count(pid) > 0) continue;
-    absl::Status sent = signaller.Send(pid, signal);
+    const absl::Status sent = signaller.Send(pid, signal);
     if (sent.ok()) {
       signalled.insert(pid);
     } else if (!absl::IsNotFound(sent)) {
-      return sent;
+      if (failed++ == 0) first_error = sent;
     }
   }
-  return absl::OkStatus();
+  if (failed == 0) return absl::OkStatus();
+  return WithMessage(
+      first_error,
+      absl::StrCat(first_error.message(), "; of cgroup ", group.path(), " ",
+                   failed, " process(es) did not get the signal, and ",
+                   signalled.size(), " did"));
 }
 
 // Takes back the requests of all groups below `group`.
@@ -163,13 +170,15 @@ absl::Status WaitUntilEmpty(Freezer& freezer, const KillOptions& options,
 absl::Status SignalFrozen(Freezer& freezer, int signal,
                           const KillOptions& options, Signaller& signaller,
                           std::set<pid_t>& signalled) {
-  CKPT_ASSIGN_OR_RETURN(
-      const auto scope,
-      FrozenScope::Enter(
-          freezer, {.deadline = options.deadline, .cancel = options.cancel}));
+  const auto scope = FrozenScope::Enter(
+      freezer, {.deadline = options.deadline, .cancel = options.cancel});
+  if (!scope.ok()) {
+    return WithMessage(scope.status(), absl::StrCat(scope.status().message(),
+                                                    "; no signal was sent"));
+  }
   const absl::Status sent =
       SignalAll(freezer.group(), signal, signaller, signalled, options.spared);
-  return AppendError(sent, "giving the group back", scope->Leave());
+  return AppendError(sent, "giving the group back", (*scope)->Leave());
 }
 
 // Signals go to processes, and this is a group of threads.

@@ -45,7 +45,9 @@ struct KillOptions {
 //                       ancestor keeps frozen
 //   DeadlineExceeded    tasks are left at `deadline`
 //   Cancelled           before the signals, or while waiting for the end
-//   errors of Freeze()  (of SIGKILL: NotFound alone)
+//   PermissionDenied    some may not be signalled; all others were, and the
+//                       message counts both
+//   errors of Freeze()  nothing was sent (of SIGKILL: NotFound alone)
 absl::StatusOr<v1::KillReport> KillGroup(
     Freezer& freezer, int signal, const KillOptions& options,
     Signaller& signaller = Signaller::Real());

@@ -95,24 +95,31 @@ TEST_F(KillTest, TaskThatDoesNotDieIsNamedAtTheDeadline) {
   }
 }
 
-TEST_F(KillTest, RefusedSignalIsReportedAndTheGroupGivenBack) {
-  class Refuses : public Signaller {
+TEST_F(KillTest, RefusedSignalReachesTheOthersAndTheGroupIsGivenBack) {
+  class RefusesTheFirst : public Signaller {
    public:
     absl::Status Send(pid_t, int) override {
-      return absl::PermissionDeniedError("signal process");
+      if (++calls == 1) return absl::PermissionDeniedError("signal process");
+      return absl::OkStatus();
     }
+    int calls = 0;
   };
   FakeKernel kernel(v1::HIERARCHY_V1, clock_);
   const auto group = kernel.MakeGroup("/job");
-  kernel.AddProcess("/job", {});
+  for (int i = 0; i < 3; ++i) kernel.AddProcess("/job", {});
   Freezer freezer(*group, kernel.proc(), clock_);
-  Refuses signaller;
+  RefusesTheFirst signaller;
 
   const auto report =
       KillGroup(freezer, SIGTERM, {.deadline = clock_.Now() + absl::Seconds(1)},
                 signaller);
 
   EXPECT_EQ(report.status().code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(signaller.calls, 3);
+  EXPECT_TRUE(
+      absl::StrContains(report.status().message(),
+                        "1 process(es) did not get the signal, and 2 did"))
+      << report.status();
   EXPECT_EQ(freezer.GetStatus(false)->state(), v1::FREEZER_STATE_THAWED);
 }
 
