@@ -378,6 +378,11 @@ absl::StatusOr<std::unique_ptr<Cgroup>> OpenCgroup(const std::string& path) {
       ::faccessat(fd->get(), std::string(freezer_file).c_str(), F_OK, 0) == 0;
   bool is_root = false;
   if (!has_freezer) {
+    // One that was removed meanwhile has no file at all.
+    if (::faccessat(fd->get(), kProcsFile, F_OK, 0) != 0) {
+      return absl::NotFoundError(
+          absl::StrCat("cgroup ", path, " does not exist any more"));
+    }
     CKPT_ASSIGN_OR_RETURN(const HierarchyMounts mounts, FindHierarchyMounts());
     is_root = path == mounts.v1_freezer || path == mounts.v2;
     if (!is_root) {

@@ -154,6 +154,16 @@ TEST_P(CgroupTest, FileIsNoCgroup) {
             absl::StatusCode::kInvalidArgument);
 }
 
+// Seen when a group is removed while it is opened.
+TEST_P(CgroupTest, RemovedGroupIsNotFound) {
+  const auto held = OpenDirectory(path());
+  ASSERT_TRUE(held.ok()) << held.status();
+  directory_.reset();
+  EXPECT_EQ(
+      OpenCgroup(absl::StrCat("/proc/self/fd/", held->get())).status().code(),
+      absl::StatusCode::kNotFound);
+}
+
 TEST_P(CgroupTest, HierarchyWithoutAFreezerIsRefused) {
   const auto mounts = ReadFile("/proc/mounts");
   ASSERT_TRUE(mounts.ok());
