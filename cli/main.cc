@@ -5,8 +5,10 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -120,10 +122,13 @@ int Fail(absl::string_view verb, const absl::Status& status, bool json) {
 }
 
 absl::Status Print(const std::string& text) {
-  std::fputs(text.c_str(), stdout);
-  if (std::fflush(stdout) == 0) return absl::OkStatus();
+  if (std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0) {
+    return absl::OkStatus();
+  }
   return absl::InternalError(
-      "done, but the report could not be written to standard output");
+      absl::StrCat("done, but the report could not be written to standard "
+                   "output: ",
+                   std::generic_category().message(errno)));
 }
 
 // What a verb prints while it runs.  Who reads it through a pipe gets each line
@@ -173,6 +178,9 @@ int Execute(const Command& command, const std::vector<std::string>& words) {
                                   const std::string& text) {
                      return Emit(report, text, json);
                    }});
+  // Who has changed something must tell by the exit status that it is done,
+  // be it that nobody reads the report.
+  if (command.needs_root) ::signal(SIGPIPE, SIG_IGN);
   if (!output.ok()) {
     return failure(Fail(command.name, output.status(), json));
   }
