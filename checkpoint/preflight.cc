@@ -120,7 +120,7 @@ absl::Status CheckThread(ProcFs& proc, pid_t tid) {
   const auto stat = proc.Stat(tid);
   if (!stat.ok()) return absl::OkStatus();
   if (WaitsInVfork(proc, *stat)) {
-    return absl::FailedPreconditionError(
+    return absl::UnavailableError(
         absl::StrCat("task ", tid, " (", stat->comm,
                      ") waits in vfork() for its child, where CRIU cannot "
                      "stop it; retry when the child has started its program"));

@@ -18,7 +18,8 @@
 namespace ckpt::checkpoint {
 
 // Before anything is touched: everything below, and CheckPipes().
-// FailedPrecondition names the task or group and says what to do.
+// FailedPrecondition names the task or group and says what to do; Unavailable
+// (a task waits in vfork()) says that it will pass.
 absl::Status Preflight(const Job& job, ProcFs& proc,
                        const v1::CriuOptions& options = {});
 
