@@ -12,6 +12,7 @@
 #include "absl/strings/str_split.h"
 #include "base/file.h"
 #include "base/status.h"
+#include "base/utf8.h"
 
 namespace ckpt {
 namespace {
@@ -148,7 +149,7 @@ absl::StatusOr<ThreadStat> ParseStat(absl::string_view line) {
     return absl::InvalidArgumentError(absl::StrCat("no stat line: ", line));
   }
   ThreadStat stat;
-  stat.comm = std::string(line.substr(open + 1, close - open - 1));
+  stat.comm = ToUtf8(line.substr(open + 1, close - open - 1));
   const std::vector<absl::string_view> fields = absl::StrSplit(
       line.substr(close + 1), absl::ByAnyChar(" \n"), absl::SkipEmpty());
   // proc(5): state is field 3, ppid 4, pgrp 5, session 6, starttime 22.

@@ -22,6 +22,13 @@ TEST(ParseStatTest, ReadsACommandWithBlanksAndParentheses) {
   EXPECT_EQ(stat->start_ticks, 777u);
 }
 
+TEST(ParseStatTest, NameOfOtherBytesBecomesText) {
+  const auto stat = ParseStat(
+      "77 (a\xff) S 1 2 3 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 3 0 9000 1 2");
+  ASSERT_TRUE(stat.ok()) << stat.status();
+  EXPECT_EQ(stat->comm, "a?");
+}
+
 TEST(ParseStatTest, RefusesWhatIsNoStatLine) {
   EXPECT_EQ(ParseStat("").status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(ParseStat("1 (x) S 1").status().code(),

@@ -9,6 +9,7 @@
 #include "absl/strings/str_replace.h"
 #include "base/host.h"
 #include "base/status.h"
+#include "base/utf8.h"
 #include "base/version.h"
 #include "freezer/lookup.h"
 
@@ -58,7 +59,7 @@ absl::StatusOr<v1::Manifest> DescribeJob(const v1::DumpRequest& request,
   }
   if (auto command = proc.Read(job.root, "cmdline"); command.ok()) {
     // Words end with a NUL each.
-    about.set_command(std::string(absl::StripTrailingAsciiWhitespace(
+    about.set_command(ToUtf8(absl::StripTrailingAsciiWhitespace(
         absl::StrReplaceAll(*command, {{std::string(1, '\0'), " "}}))));
   }
   return manifest;

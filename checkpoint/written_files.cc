@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "base/utf8.h"
 
 namespace ckpt::checkpoint {
 namespace {
@@ -47,6 +48,8 @@ void DescribeWrittenFiles(ProcFs& proc, const std::vector<pid_t>& tree,
     const auto files = proc.OpenFiles(pid);
     if (!files.ok()) continue;  // a zombie
     for (const OpenFile& file : *files) {
+      // A manifest with such a name could not be read again.
+      if (!IsUtf8(file.target)) continue;
       if (!absl::StartsWith(file.target, "/") ||
           absl::StartsWith(file.target, "/dev/")) {
         continue;

@@ -63,6 +63,11 @@ TEST_F(WrittenFilesTest, AppendOnlyIsSoForEveryDescriptor) {
   EXPECT_EQ(Described(), (Lines{"log 3"}));
 }
 
+TEST_F(WrittenFilesTest, FileWhoseNameIsNotUtf8IsLeftOut) {
+  const UniqueFd fd = Open(MakeFile("\xe4", "123"), O_WRONLY);
+  EXPECT_EQ(Described(), Lines{});
+}
+
 TEST_F(WrittenFilesTest, FileWithoutANameIsLeftOutAsItIsInTheImage) {
   const std::string path = MakeFile("gone", "123");
   const UniqueFd fd = Open(path, O_WRONLY);

@@ -169,6 +169,19 @@ TEST_P(BadInputTest, WithoutRootItSaysSo) {
   ExpectUntouched();
 }
 
+TEST_P(BadInputTest, CommandLineOfOtherBytesThanUtf8LeavesTheImageReadable) {
+  const auto group = NewGroup();
+  Job::Options options;
+  options.argv = {"/bin/sh", "-c", "while :; do sleep 1000; done # \xff"};
+  options.cgroups = {group.get()};
+  const auto job = Job::Start(options);
+  ASSERT_TRUE(job.ok()) << job.status();
+  const CommandResult dump =
+      ckpt_.Run({"dump", "--cgroup", group->path(), "--image", "bytes"});
+  ASSERT_EQ(dump.exit_status, 0) << dump.err;
+  EXPECT_EQ(ckpt_.Run({"verify", "bytes"}).exit_status, 0);
+}
+
 TEST_P(BadInputTest, UnknownCgroupIsNamedWithThePlacesLookedAt) {
   ExpectRefused({"dump", "--cgroup", "no-such-group", "--image", "image"},
                 absl::StatusCode::kNotFound,
