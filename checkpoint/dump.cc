@@ -193,7 +193,7 @@ absl::Status DumpOperation::FreezeAndVerify() {
     frozen_at_ = start;
   }
   CKPT_ASSIGN_OR_RETURN(tree_, ProcessTree(proc_, job_.root));
-  return CheckTasks(proc_, tree_);
+  return CheckTasks(proc_, tree_, held_ == nullptr ? nullptr : &clock_);
 }
 
 absl::Status DumpOperation::PreDump() {

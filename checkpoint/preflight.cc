@@ -11,6 +11,8 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "base/clock.h"
 #include "base/status.h"
 #include "checkpoint/pipes.h"
@@ -24,6 +26,9 @@ constexpr char kUntouched[] = "; nothing was touched";
 
 // What CRIU refuses only after it has held the job for a while, or in words
 // that name nothing.  Targets of /proc/PID/fd links.
+// How long a frozen task may take to come to rest.
+constexpr absl::Duration kRestLimit = absl::Milliseconds(100);
+
 struct BadFile {
   absl::string_view target;
   absl::string_view name;
@@ -110,16 +115,30 @@ bool IsStopped(ProcFs& proc, const ThreadStat& stat) {
 // not, it stays in that wait, which Linux 6.18 has inlined into kernel_clone().
 // Its system call tells less: a task frozen on its way out of clone() shows
 // that, too.
-bool WaitsInVfork(ProcFs& proc, const ThreadStat& stat) {
-  if (stat.state != 'D') return false;
-  const std::string wchan = ReadWord(proc, stat.tid, "wchan");
+bool IsVforkWait(absl::string_view wchan) {
   return wchan == "kernel_clone" || wchan == "wait_for_vfork_done";
 }
 
-absl::Status CheckThread(ProcFs& proc, pid_t tid) {
-  const auto stat = proc.Stat(tid);
-  if (!stat.ok()) return absl::OkStatus();
-  if (WaitsInVfork(proc, *stat)) {
+// `frozen`: null unless the task is.  One that enters vfork() counts as frozen
+// a moment before it sleeps (wait_for_vfork_done() in Linux's kernel/fork.c),
+// and on a busy machine it may lose its CPU in that moment.
+absl::Status CheckThread(ProcFs& proc, pid_t tid, Clock* frozen) {
+  const absl::Time start = frozen == nullptr ? absl::Time() : frozen->Now();
+  absl::StatusOr<ThreadStat> stat;
+  std::string wchan;
+  while (true) {
+    stat = proc.Stat(tid);
+    if (!stat.ok()) return absl::OkStatus();
+    if (stat->state == 'D') wchan = ReadWord(proc, tid, "wchan");
+    const bool is_on_its_way =
+        stat->state == 'R' || (stat->state == 'D' && wchan == "0");
+    if (frozen == nullptr || !is_on_its_way ||
+        frozen->Now() - start > kRestLimit) {
+      break;
+    }
+    frozen->Sleep(absl::Milliseconds(1));
+  }
+  if (stat->state == 'D' && IsVforkWait(wchan)) {
     return absl::UnavailableError(
         absl::StrCat("task ", tid, " (", stat->comm,
                      ") waits in vfork() for its child, where CRIU cannot "
@@ -128,7 +147,8 @@ absl::Status CheckThread(ProcFs& proc, pid_t tid) {
   return CheckTracer(proc, tid);
 }
 
-absl::Status CheckProcess(ProcFs& proc, pid_t pid, bool is_root) {
+absl::Status CheckProcess(ProcFs& proc, pid_t pid, bool is_root,
+                          Clock* frozen) {
   const auto stat = proc.Stat(pid);
   if (!stat.ok()) return absl::OkStatus();
   const std::string who = absl::StrCat(pid, " (", stat->comm, ")");
@@ -146,7 +166,7 @@ absl::Status CheckProcess(ProcFs& proc, pid_t pid, bool is_root) {
   const auto threads = proc.Threads(pid);
   if (!threads.ok()) return absl::OkStatus();
   for (const pid_t tid : *threads) {
-    CKPT_RETURN_IF_ERROR(CheckThread(proc, tid));
+    CKPT_RETURN_IF_ERROR(CheckThread(proc, tid, frozen));
   }
   return absl::OkStatus();
 }
@@ -175,9 +195,11 @@ absl::StatusOr<std::string> FrozenBelow(freezer::Cgroup& group, ProcFs& proc) {
 
 }  // namespace
 
-absl::Status CheckTasks(ProcFs& proc, const std::vector<pid_t>& tree) {
+absl::Status CheckTasks(ProcFs& proc, const std::vector<pid_t>& tree,
+                        Clock* frozen) {
   for (size_t i = 0; i < tree.size(); ++i) {
-    CKPT_RETURN_IF_ERROR(CheckProcess(proc, tree[i], /*is_root=*/i == 0));
+    CKPT_RETURN_IF_ERROR(
+        CheckProcess(proc, tree[i], /*is_root=*/i == 0, frozen));
   }
   return absl::OkStatus();
 }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "base/clock.h"
 #include "base/proc.h"
 #include "checkpoint/job.h"
 #include "proto/checkpoint.pb.h"
@@ -25,8 +26,10 @@ absl::Status Preflight(const Job& job, ProcFs& proc,
 
 // The part that can change until the job is frozen: no task is stopped by job
 // control, traced from outside, waiting in vfork(), or a zombie root.  Run
-// again while it is frozen.
-absl::Status CheckTasks(ProcFs& proc, const std::vector<pid_t>& tree);
+// again while it is frozen, with a clock: its tasks may yet be on their way
+// into the wait that they are frozen in, and are awaited.
+absl::Status CheckTasks(ProcFs& proc, const std::vector<pid_t>& tree,
+                        Clock* frozen = nullptr);
 
 // No freezer of any hierarchy but `job.group`'s own request holds the tasks:
 // neither an ancestor, nor a group below, nor the other hierarchy.

@@ -6,6 +6,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
+#include "base/fake_clock.h"
 #include "base/fake_proc.h"
 #include "gtest/gtest.h"
 
@@ -61,6 +62,20 @@ TEST_F(PreflightTest, FrozenTreePasses) {
   Set(kChild, 'D', "hrtimer_nanosleep");
   Set(kThread, 'S', "get_signal");
   EXPECT_TRUE(CheckTree().ok());
+}
+
+TEST_F(PreflightTest, TaskOnItsWayIntoVforkIsAwaited) {
+  FakeClock clock;
+  Set(kThread, 'R', "0");
+  clock.on_sleep = [&] { Set(kThread, 'D', "kernel_clone"); };
+  ExpectRefused(CheckTasks(proc_, {kRoot, kChild}, &clock), "waits in vfork()",
+                absl::StatusCode::kUnavailable);
+}
+
+TEST_F(PreflightTest, TaskThatShowsNoRestIsNotAwaitedForEver) {
+  FakeClock clock;
+  Set(kThread, 'R', "0");
+  EXPECT_TRUE(CheckTasks(proc_, {kRoot, kChild}, &clock).ok());
 }
 
 TEST_F(PreflightTest, RootThatIsGoneIsNotFound) {

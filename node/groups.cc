@@ -141,6 +141,12 @@ absl::StatusOr<FrozenGroups> Freeze(const v1::FreezeRequest& request,
         "--all-or-nothing gives a busy group back, and --on-busy keep leaves "
         "it FREEZING: choose one; nothing was touched");
   }
+  if (request.lease_seconds() > 0 && request.on_busy() == v1::ON_BUSY_KEEP) {
+    return absl::InvalidArgumentError(
+        "a lease (--for) begins with a freeze that is complete, and --on-busy "
+        "keep may leave one that nothing would end: choose one; nothing was "
+        "touched");
+  }
   freezer::SetOptions options;
   options.all_or_nothing = request.all_or_nothing();
   options.each.cancel = cancel;

@@ -108,6 +108,17 @@ TEST_P(BusyTest, KeepLeavesItFreezingAndTheBlockersLeavingEndsIt) {
   ExpectState(CgroupState::kFrozen);
 }
 
+TEST_P(BusyTest, KeepRefusesALeaseWhichNothingWouldBegin) {
+  const CommandResult result =
+      ckpt_.Run({"freeze", "--cgroup", group_->path(), "--timeout", "300ms",
+                 "--on-busy", "keep", "--for", "1h"});
+  EXPECT_EQ(result.exit_status,
+            static_cast<int>(absl::StatusCode::kInvalidArgument));
+  EXPECT_TRUE(absl::StrContains(result.err, "nothing was touched"))
+      << result.err;
+  ExpectState(CgroupState::kThawed);
+}
+
 TEST_P(BusyTest, StatusTellsWhoIsNotFrozenYet) {
   ExpectBusy(Freeze("keep"), "left FREEZING");
 
