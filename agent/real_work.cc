@@ -163,7 +163,7 @@ absl::Status RealJobWork::Restore(const v1::RestoreRequest& request,
 std::string ExplainLeftover(const v1::Operation& operation,
                             const ImageStore& store) {
   const size_t processes = CountProcesses(operation.cgroup());
-  const std::string group =
+  std::string group =
       processes == 0
           ? absl::StrCat("no process is in cgroup ", operation.cgroup())
           : absl::StrCat("cgroup ", operation.cgroup(), " has ", processes,

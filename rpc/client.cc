@@ -54,7 +54,7 @@ struct Client::Stub {
 
   // The status of a call, with the node's name where it was not reached.
   absl::Status Describe(const grpc::Status& status) const {
-    const absl::Status described = FromGrpcStatus(status);
+    absl::Status described = FromGrpcStatus(status);
     // What gRPC itself says, and no agent.
     if (status.error_code() != grpc::StatusCode::UNAVAILABLE ||
         absl::StrContains(described.message(), "ckptd")) {
