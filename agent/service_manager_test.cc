@@ -64,14 +64,14 @@ TEST(ServiceManagerTest, WatchdogIsFedTwiceAsOftenAsNeeded) {
 }
 
 TEST(ServiceManagerTest, EnvironmentIsTakenFromTheChildren) {
-  ::setenv("NOTIFY_SOCKET", "/x", 1);       // NOLINT(concurrency-mt-unsafe)
-  ::setenv("WATCHDOG_USEC", "2000000", 1);  // NOLINT(concurrency-mt-unsafe)
+  // No other thread yet.  NOLINTBEGIN(concurrency-mt-unsafe)
+  ::setenv("NOTIFY_SOCKET", "/x", 1);
+  ::setenv("WATCHDOG_USEC", "2000000", 1);
   EXPECT_EQ(ServiceManager::FromEnvironment().watchdog_interval(),
             absl::Seconds(1));
-  EXPECT_EQ(std::getenv("NOTIFY_SOCKET"),
-            nullptr);  // NOLINT(concurrency-mt-unsafe)
-  EXPECT_EQ(std::getenv("WATCHDOG_USEC"),
-            nullptr);  // NOLINT(concurrency-mt-unsafe)
+  EXPECT_EQ(std::getenv("NOTIFY_SOCKET"), nullptr);
+  EXPECT_EQ(std::getenv("WATCHDOG_USEC"), nullptr);
+  // NOLINTEND(concurrency-mt-unsafe)
 }
 
 }  // namespace
