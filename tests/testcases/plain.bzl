@@ -46,6 +46,24 @@ _plain_program = rule(
     executable = True,
 )
 
+def _plain_files_impl(ctx):
+    files = depset(transitive = [src[DefaultInfo].files for src in ctx.attr.srcs])
+    return [DefaultInfo(
+        files = files,
+        runfiles = ctx.runfiles(transitive_files = files),
+    )]
+
+plain_files = rule(
+    implementation = _plain_files_impl,
+    attrs = {
+        "srcs": attr.label_list(cfg = _without_sanitizers, mandatory = True),
+        "_whitelist_function_transition": attr.label(
+            default = "@bazel_tools//tools/whitelists/function_transition_whitelist",
+        ),
+    },
+    doc = "The files of other targets, for programs that are not built here.",
+)
+
 def plain_cc_binary(name, testonly = False, visibility = None, **kwargs):
     """A cc_binary that is never instrumented, with this project's warnings.
 
