@@ -17,8 +17,8 @@
 #include "cli/command.h"
 #include "cli/render.h"
 #include "freezer/freezer.h"
-#include "google/protobuf/struct.pb.h"
 #include "google/protobuf/util/json_util.h"
+#include "proto/error.pb.h"
 
 namespace ckpt::cli {
 namespace {
@@ -91,18 +91,14 @@ std::string ToJson(const google::protobuf::Message& message,
 
 // {"error": {"code": "NOT_FOUND", "message": "..."}}
 std::string ErrorJson(const absl::Status& status) {
-  google::protobuf::Struct document;
-  auto& error = *(*document.mutable_fields())["error"].mutable_struct_value();
-  (*error.mutable_fields())["code"].set_string_value(
-      absl::StatusCodeToString(status.code()));
-  (*error.mutable_fields())["message"].set_string_value(
-      std::string(status.message()));
+  v1::ErrorDocument document;
+  v1::ErrorDocument::Error& error = *document.mutable_error();
+  error.set_code(absl::StatusCodeToString(status.code()));
+  error.set_message(std::string(status.message()));
   if (const auto payload = status.GetPayload(freezer::kReportUrl)) {
-    v1::FreezeReport report;
-    if (report.ParseFromString(std::string(*payload))) {
-      (void)google::protobuf::util::JsonStringToMessage(
-          ToJson(report),
-          (*error.mutable_fields())["freeze_report"].mutable_struct_value());
+    if (!error.mutable_freeze_report()->ParseFromString(
+            std::string(*payload))) {
+      error.clear_freeze_report();
     }
   }
   return ToJson(document);

@@ -48,6 +48,17 @@ bool IsNamed(int fd) {
   return ::fstat(fd, &info) == 0 && info.st_nlink > 0;
 }
 
+// Whatever else somebody has put there is no entry, and must not be waited for.
+absl::StatusOr<UniqueFd> OpenEntry(int dir_fd, const std::string& name,
+                                   int flags) {
+  CKPT_ASSIGN_OR_RETURN(UniqueFd fd, OpenAt(dir_fd, name, flags | O_NONBLOCK));
+  struct stat info;
+  if (::fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode)) {
+    return absl::NotFoundError(absl::StrCat(name, " is no file"));
+  }
+  return fd;
+}
+
 std::string MakeName(Journal::Kind kind, v1::Hierarchy hierarchy,
                      uint64_t inode) {
   return absl::StrCat(HierarchyName(hierarchy), "-", inode,
@@ -140,7 +151,7 @@ absl::StatusOr<std::unique_ptr<JournalFile>> Journal::Write(
 absl::optional<v1::JournalEntry> Journal::Find(Kind kind,
                                                const Cgroup& group) const {
   const std::string path = absl::StrCat(directory_, "/", FileName(kind, group));
-  const auto fd = OpenAt(AT_FDCWD, path, O_RDONLY);
+  const auto fd = OpenEntry(AT_FDCWD, path, O_RDONLY);
   if (!fd.ok()) return absl::nullopt;
   const auto text =
       ReadFileAt(AT_FDCWD, absl::StrCat("/proc/self/fd/", fd->get()));
@@ -161,7 +172,7 @@ absl::StatusOr<std::vector<Journal::Item>> Journal::List() const {
   for (const std::string& name : *names) {
     Item item{.name = name, .parsed = false, .entry = {}};
     const auto fd =
-        OpenAt(AT_FDCWD, absl::StrCat(directory_, "/", name), O_RDONLY);
+        OpenEntry(AT_FDCWD, absl::StrCat(directory_, "/", name), O_RDONLY);
     if (!fd.ok()) continue;  // removed meanwhile
     const auto text = ReadFile(absl::StrCat("/proc/self/fd/", fd->get()));
     // One that was never published holds nothing.
@@ -177,7 +188,7 @@ absl::StatusOr<std::vector<Journal::Item>> Journal::List() const {
 absl::StatusOr<std::unique_ptr<JournalFile>> Journal::TakeOver(
     const std::string& name) const {
   CKPT_ASSIGN_OR_RETURN(UniqueFd dir, OpenDirectory(directory_));
-  CKPT_ASSIGN_OR_RETURN(UniqueFd file, OpenAt(dir.get(), name, O_RDWR));
+  CKPT_ASSIGN_OR_RETURN(UniqueFd file, OpenEntry(dir.get(), name, O_RDWR));
   if (!TryLock(file.get())) {
     return absl::UnavailableError(
         absl::StrCat(directory_, "/", name, " has an owner"));

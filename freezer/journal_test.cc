@@ -147,6 +147,14 @@ TEST_F(JournalTest, GarbageIsListedAsSuch) {
   EXPECT_FALSE(journal_.List()->front().parsed);
 }
 
+TEST_F(JournalTest, WhatIsNoFileIsNeitherListedNorWaitedFor) {
+  Write();
+  ASSERT_EQ(::mkfifo((directory_ + "/fifo").c_str(), 0600), 0);
+  const auto items = journal_.List();
+  ASSERT_TRUE(items.ok()) << items.status();
+  EXPECT_TRUE(items->empty());
+}
+
 TEST_F(JournalTest, WhatCannotBeWrittenIsAnError) {
   const UniqueFd file(
       ::open(dir_.File("run").c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));

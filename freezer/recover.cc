@@ -21,6 +21,13 @@ bool IsOfNewerCkpt(const v1::JournalEntry& entry) {
   return entry.format_version() > kJournalVersion;
 }
 
+absl::Status LeftByNewerCkpt(const v1::JournalEntry& entry) {
+  return absl::FailedPreconditionError(absl::StrCat(
+      "cgroup ", entry.cgroup(),
+      " was left by a newer ckpt that was killed; run that one's 'ckpt "
+      "recover'; nothing was touched"));
+}
+
 bool IsLease(const v1::JournalEntry& entry) {
   return entry.lease_end_boottime_ns() > 0;
 }
@@ -150,9 +157,11 @@ absl::StatusOr<v1::RecoverReport> Recovery::Run() {
                         journal_.List());
   for (const Journal::Item& item : items) {
     if (!item.entry.hold().abandoned()) continue;
-    if (item.parsed && IsOfNewerCkpt(item.entry)) continue;
     absl::StatusOr<std::unique_ptr<Cgroup>> group = nullptr;
-    if (item.parsed) group = OpenGroup(item.entry);
+    if (item.parsed) {
+      group = IsOfNewerCkpt(item.entry) ? LeftByNewerCkpt(item.entry)
+                                        : OpenGroup(item.entry);
+    }
     if (!group.ok()) {
       v1::RecoveredGroup& result = *report_.add_groups();
       result.set_cgroup(item.entry.cgroup());
@@ -182,10 +191,7 @@ absl::Status RecoverLockedGroup(Cgroup& group, Journal& journal) {
   const v1::JournalEntry& tells = (*entry)->entry();
   if (IsOfNewerCkpt(tells)) {
     (*entry)->Forget();
-    return absl::FailedPreconditionError(absl::StrCat(
-        "cgroup ", group.path(),
-        " was left by a newer ckpt that was killed; run that one's 'ckpt "
-        "recover'; nothing was touched"));
+    return LeftByNewerCkpt(tells);
   }
   if (!IsValid(tells)) return absl::OkStatus();  // removed
   Freezer freezer(group, ProcFs::Real(), Clock::Real());

@@ -206,7 +206,10 @@ TEST_P(RecoverTest, EntriesOfANewerCkptStay) {
   v1::JournalEntry entry = Entry();
   entry.set_format_version(kJournalVersion + 1);
   Abandon(entry);
-  EXPECT_EQ(MustRecover().groups_size(), 0);
+  const v1::RecoverReport report = MustRecover();
+  ASSERT_EQ(report.groups_size(), 1);
+  EXPECT_TRUE(absl::StrContains(report.groups(0).problem(), "newer ckpt"))
+      << report.groups(0).problem();
   Expect(CgroupState::kFrozen);
   EXPECT_EQ(Entries(), 1U);
   EXPECT_EQ(

@@ -5,6 +5,8 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <climits>
+#include <cstdlib>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -35,7 +37,12 @@ absl::StatusOr<JobDirectory> JobDirectory::Make(const std::string& store,
   CKPT_RETURN_IF_ERROR(MakeDirectory(store));
   CKPT_RETURN_IF_ERROR(MakeDirectory(jobs));
   CKPT_RETURN_IF_ERROR(MakeDirectory(path));
-  return JobDirectory(path);
+  // As images name the files in it: absolute, and without links.
+  char real[PATH_MAX];
+  if (::realpath(path.c_str(), real) == nullptr) {
+    return ErrnoToStatus(errno, "resolve", path);
+  }
+  return JobDirectory(real);
 }
 
 absl::StatusOr<JobDirectory> JobDirectory::Open(const std::string& store,

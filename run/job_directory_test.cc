@@ -1,5 +1,7 @@
 #include "run/job_directory.h"
 
+#include <unistd.h>
+
 #include <cstdint>
 #include <fstream>
 
@@ -26,6 +28,15 @@ TEST_F(JobDirectoryTest, LedgerOfANewJobIsEmpty) {
   const auto ledger = Make().ReadLedger();
   ASSERT_TRUE(ledger.ok()) << ledger.status();
   EXPECT_EQ(ledger->finished_image(), 0);
+}
+
+TEST_F(JobDirectoryTest, ItsFilesAreNamedAsCriuNamesThem) {
+  const JobDirectory direct = Make();
+  ASSERT_EQ(::symlink(dir_.File("store").c_str(), dir_.File("link").c_str()),
+            0);
+  const auto by_link = JobDirectory::Make(dir_.File("link"), "render");
+  ASSERT_TRUE(by_link.ok()) << by_link.status();
+  EXPECT_EQ(by_link->restarts_file(), direct.restarts_file());
 }
 
 TEST_F(JobDirectoryTest, LedgerIsReadBackByTheNextRun) {

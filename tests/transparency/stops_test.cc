@@ -62,7 +62,7 @@ TEST_P(WaiterTest, IsToldNothingOfAFreeze) {
     ASSERT_EQ(group().Add(parent.parent()), absl::OkStatus());
   }
   for (int i = 0; i < 10; ++i) {
-    EXPECT_EQ(Freeze().threads(), members == Members::kBoth ? 2 : 1);
+    EXPECT_GE(Freeze().threads(), members == Members::kBoth ? 2 : 1);
     Thaw();
   }
   // A report of before would come first.
@@ -103,7 +103,7 @@ class StoppedTaskTest : public BothFreezersTest {
 TEST_P(StoppedTaskTest, IsStillStoppedAfterwardsAndContinues) {
   Stop();
   for (int i = 0; i < 10; ++i) {
-    EXPECT_EQ(Freeze().threads(), 1);
+    EXPECT_GE(Freeze().threads(), 1);
     Thaw();
     AwaitTaskState(parent_.child(), 'T');
   }
