@@ -48,6 +48,11 @@ class ThreadedGroupTest : public testing::Test {
     ASSERT_NO_FATAL_FAILURE(StartProcess());
   }
 
+  // Before its groups are emptied: each of them has a part of it only.
+  void TearDown() override {
+    if (pid_ > 0) ::kill(pid_, SIGKILL);
+  }
+
   // One thread stays in the group, another goes to the one below.
   void StartProcess() {
     pid_ = ::fork();

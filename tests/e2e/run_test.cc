@@ -364,7 +364,7 @@ TEST_P(RunTest, ImageOfAJobInTheFrameItselfGoesOn) {
       dumped =
           ckpt_.Run({"dump", "--cgroup", JobGroup(), "--image", name_ + ".1"});
     } while (dumped.exit_status ==
-             static_cast<int>(absl::StatusCode::kFailedPrecondition));
+             static_cast<int>(absl::StatusCode::kUnavailable));
     ASSERT_EQ(dumped.exit_status, 0) << dumped.err;
     run->Wait();
   }
