@@ -32,11 +32,14 @@ def ckpt_cc_library(name, copts = [], **kwargs):
         **kwargs
     )
 
-def ckpt_cc_binary(name, copts = [], deps = [], **kwargs):
+def ckpt_cc_binary(name, copts = [], deps = [], linkshared = False, **kwargs):
     native.cc_binary(
         name = name,
         copts = _COPTS + copts,
-        deps = deps + _SANITIZER_DEPS,
+        # A shared library is loaded by programs that have them, or that are
+        # not built here.
+        deps = deps + ([] if linkshared else _SANITIZER_DEPS),
+        linkshared = linkshared,
         **kwargs
     )
 
