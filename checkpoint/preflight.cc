@@ -24,11 +24,11 @@ namespace {
 
 constexpr char kUntouched[] = "; nothing was touched";
 
-// What CRIU refuses only after it has held the job for a while, or in words
-// that name nothing.  Targets of /proc/PID/fd links.
 // How long a frozen task may take to come to rest.
 constexpr absl::Duration kRestLimit = absl::Milliseconds(100);
 
+// What CRIU refuses only after it has held the job for a while, or in words
+// that name nothing.  Targets of /proc/PID/fd links.
 struct BadFile {
   absl::string_view target;
   absl::string_view name;

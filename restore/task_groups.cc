@@ -87,13 +87,7 @@ int TaskGroups::processes() const {
 }
 
 absl::Status TaskGroups::Remove() {
-  absl::Status status;
-  while (!made_.empty()) {
-    status = AppendError(std::move(status), "remove",
-                         freezer::RemoveCgroup(made_.back(), kRemoveLimit));
-    made_.pop_back();
-  }
-  return status;
+  return freezer::RemoveMadeCgroups(std::exchange(made_, {}), kRemoveLimit);
 }
 
 TaskGroups::~TaskGroups() { (void)Remove(); }
