@@ -91,12 +91,15 @@ class Campaign:
 
     def kill(self):
         """The job, and the ckpt that it has started, if any: its own children are theirs."""
-        for pid in self.members() + self.helpers():
+        victims = self.members() + self.helpers()
+        for pid in victims:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
-        while self.members():
+        # A process leaves its group a moment before it can be waited for.
+        while self.members() or any(os.path.exists("/proc/%d" % pid) for pid in victims):
+            self.reap()
             time.sleep(0.001)
         self.await_quiet()
         self.kills += 1
