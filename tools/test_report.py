@@ -2,16 +2,21 @@
 """Counts the test cases of one run of bazel test, and names the bad ones.
 
     bazel test --build_event_json_file=EVENTS ...
-    tools/test_report.py EVENTS BAZEL_EXIT_STATUS [PROBLEM ...]
+    tools/test_report.py BAZEL_EXIT_STATUS EVENTS AGAIN [-- PROBLEM ...]
+    tools/test_report.py --failed-targets EVENTS
 
 Reads the test.xml files that this run's events name, so that tests which no
 longer exist do not count.  A case that was skipped or disabled counts as
 failed: every machine that ckpt supports can run all of them.  So does each
 PROBLEM, a sentence about something else that is wrong.
 
+AGAIN is the events of a second run, of what failed in the first; it need not
+be there.  Its results count, and what passes there is named as flaky.
+
 The last line is "N passed, N failed".  Exits 1 if something failed.
 """
 import json
+import os
 import sys
 import urllib.parse
 import xml.etree.ElementTree
@@ -32,6 +37,12 @@ def last_attempts(events):
             where = (key["label"], key.get("shard", 1), key.get("run", 1))
             results[where] = event["testResult"]
     return results
+
+
+def failed_targets(events):
+    """Targets of which a test has failed."""
+    return sorted({where[0] for where, result in last_attempts(events).items()
+                   if result.get("status") not in ("PASSED", "FLAKY")})
 
 
 def broken_targets(events):
@@ -108,16 +119,35 @@ def judge(events):
     return passed, bad
 
 
-def main():
-    events, status, problems = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
+def report(status, first, again, problems):
+    """The passed cases, and the sentences about flaky and about bad ones."""
     try:
-        passed, bad = judge(read_events(events))
+        events = read_events(first)
+        failed = failed_targets(events)
+        if os.path.exists(again):
+            events += read_events(again)
+        passed, bad = judge(events)
     except (OSError, ValueError) as error:
+        failed = []
         passed, bad = 0, ["failed   no result to count: %s" % error]
+    else:
+        failed = sorted(set(failed) - set(failed_targets(events)))
     bad += ["failed   " + problem for problem in problems]
     if status != 0 and not bad:
         bad.append("failed   bazel, with exit status %d" % status)
-    for line in bad:
+    flaky = ["flaky    %s failed, and passed when it was run again, alone"
+             % label for label in failed]
+    return passed, flaky, bad
+
+
+def main():
+    if sys.argv[1] == "--failed-targets":
+        for label in failed_targets(read_events(sys.argv[2])):
+            print(label)
+        return 0
+    status, first, again = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+    passed, flaky, bad = report(status, first, again, sys.argv[5:])
+    for line in flaky + bad:
         print(line)
     print("%d passed, %d failed" % (passed, len(bad)))
     return 1 if bad else 0
