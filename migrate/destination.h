@@ -1,0 +1,77 @@
+// The destination's side of migrations.
+//
+//   Destination destination(journal, job);
+//   CKPT_RETURN_IF_ERROR(destination.Prepare(record));    // as the source asks
+//   CKPT_RETURN_IF_ERROR(destination.Hold(id, generation));
+//   ... after a restart, and from time to time, for each that is not final ...
+//   CKPT_RETURN_IF_ERROR(destination.Resume(record, peer));
+//
+// Nothing of a job runs here before the source has decided so, and is empty of
+// it.  What the source has decided is done, however often this node dies.
+//
+// One thread at a time works on a migration: the caller's business.  Borrows
+// all for its life.
+#ifndef CKPT_MIGRATE_DESTINATION_H_
+#define CKPT_MIGRATE_DESTINATION_H_
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "migrate/journal.h"
+#include "migrate/seams.h"
+#include "proto/migration.pb.h"
+
+namespace ckpt::migrate {
+
+class Destination {
+ public:
+  Destination(Journal& journal, DestinationJob& job)
+      : journal_(journal), job_(job) {}
+
+  // `record` as the source has it: the place that it gets here is filled in by
+  // the caller (peer, cgroup, image, boot_id).  Errors of Reserve();
+  // FailedPrecondition: it was aborted, or the id is another's.
+  absl::Status Prepare(v1::MigrationRecord record);
+
+  // The image was sent: builds the job and holds it.  NotFound; errors of
+  // Verify() and Hold(), after which it can be asked for again.
+  absl::Status Hold(const std::string& id, const std::string& generation);
+
+  // The source has decided, and has no task of it any more.  OK when the job
+  // runs; also when it did and has ended.
+  absl::StatusOr<v1::RestoreReport> Release(const std::string& id,
+                                            const std::string& generation);
+
+  // The source keeps the job.  OK: nothing of it is here, nor will be.
+  absl::Status Abort(const v1::MigrationRecord& asked);
+
+  // What was held is no more.
+  void LostHold(const std::string& id);
+
+  // After a restart, once, before anything else is done with the record.
+  absl::Status Recover(v1::MigrationRecord& record);
+
+  // Goes on with what is written down: asks the source for its decision where
+  // it is missing.  OK: nothing is left to be done.  Unavailable: nobody knows
+  // yet; ask again.
+  absl::Status Resume(v1::MigrationRecord& record, Peer& source);
+
+  // An operator decides in the source's place.
+  absl::Status Decide(v1::MigrationRecord& record, bool keep);
+
+ private:
+  absl::StatusOr<v1::MigrationRecord> Find(const std::string& id,
+                                           const std::string& generation);
+  absl::Status Take(v1::MigrationRecord& record, absl::string_view why);
+  absl::Status Finish(v1::MigrationRecord& record);
+  void TidyUp(v1::MigrationRecord& record);
+  absl::Status Drop(v1::MigrationRecord& record, absl::string_view why);
+
+  Journal& journal_;
+  DestinationJob& job_;
+};
+
+}  // namespace ckpt::migrate
+
+#endif  // CKPT_MIGRATE_DESTINATION_H_

@@ -1,0 +1,177 @@
+#include "migrate/journal.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "base/file.h"
+#include "base/status.h"
+#include "migrate/states.h"
+
+namespace ckpt::migrate {
+namespace {
+
+constexpr char kRecordSuffix[] = ".migration";
+constexpr char kDecisionSuffix[] = ".decision";
+constexpr char kTemporarySuffix[] = ".new";
+constexpr size_t kMaxIdBytes = 100;
+// A migration that is asked after again and again tells so once more.
+constexpr int kMaxSteps = 200;
+
+absl::Status CheckId(const std::string& id) {
+  const bool good =
+      !id.empty() && id.size() <= kMaxIdBytes && id[0] != '.' &&
+      std::all_of(id.begin(), id.end(), [](unsigned char c) {
+        return absl::ascii_isalnum(c) || c == '.' || c == '_' || c == '-';
+      });
+  return good ? absl::OkStatus()
+              : absl::InvalidArgumentError(
+                    absl::StrCat("'", id, "' is no id of a migration"));
+}
+
+std::string RecordName(const std::string& id) {
+  return absl::StrCat(id, kRecordSuffix);
+}
+
+void AddStep(v1::MigrationRecord& record, absl::string_view why) {
+  if (record.steps_size() >= kMaxSteps) return;
+  v1::MigrationStep& step = *record.add_steps();
+  step.set_unix_ns(absl::GetCurrentTimeNanos());
+  step.set_state(record.state());
+  step.set_why(std::string(why));
+}
+
+}  // namespace
+
+absl::Status Advance(Journal& journal, v1::MigrationRecord& record,
+                     v1::MigrationState next, absl::string_view why) {
+  CKPT_RETURN_IF_ERROR(CheckTransition(record.state(), next));
+  v1::MigrationRecord changed = record;
+  changed.set_state(next);
+  AddStep(changed, why);
+  CKPT_RETURN_IF_ERROR(journal.Save(changed));
+  record = std::move(changed);
+  return absl::OkStatus();
+}
+
+void Note(Journal& journal, v1::MigrationRecord& record,
+          absl::string_view why) {
+  const int count = record.steps_size();
+  if (count > 0 && record.steps(count - 1).why() == why) return;
+  AddStep(record, why);
+  (void)journal.Save(record);
+}
+
+absl::StatusOr<std::unique_ptr<FileJournal>> FileJournal::Open(
+    const std::string& directory) {
+  if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) {
+    return ErrnoToStatus(errno, "make directory", directory);
+  }
+  CKPT_ASSIGN_OR_RETURN(UniqueFd dir, OpenDirectory(directory));
+  if (::flock(dir.get(), LOCK_EX | LOCK_NB) != 0) {
+    return absl::UnavailableError(
+        absl::StrCat("another ckptd has the journal of migrations ", directory,
+                     "; end it first; nothing was done"));
+  }
+  return std::unique_ptr<FileJournal>(
+      new FileJournal(directory, std::move(dir)));
+}
+
+absl::Status FileJournal::Write(const std::string& name,
+                                const std::string& bytes) {
+  const std::string temporary = absl::StrCat(name, kTemporarySuffix);
+  {
+    CKPT_ASSIGN_OR_RETURN(
+        const UniqueFd file,
+        OpenAt(dir_.get(), temporary, O_WRONLY | O_CREAT | O_TRUNC));
+    CKPT_RETURN_IF_ERROR(WriteAll(file.get(), bytes, temporary));
+    CKPT_RETURN_IF_ERROR(Fsync(file.get(), temporary));
+  }
+  if (::renameat(dir_.get(), temporary.c_str(), dir_.get(), name.c_str()) !=
+      0) {
+    return ErrnoToStatus(errno, "rename", temporary);
+  }
+  return Fsync(dir_.get(), directory_);
+}
+
+absl::Status FileJournal::Save(const v1::MigrationRecord& record) {
+  CKPT_RETURN_IF_ERROR(CheckId(record.id()));
+  return Write(RecordName(record.id()), record.SerializeAsString());
+}
+
+absl::StatusOr<v1::MigrationRecord> FileJournal::Find(const std::string& id) {
+  CKPT_RETURN_IF_ERROR(CheckId(id));
+  CKPT_ASSIGN_OR_RETURN(const std::string bytes,
+                        ReadFileAt(dir_.get(), RecordName(id)));
+  v1::MigrationRecord record;
+  if (!record.ParseFromString(bytes) || record.id() != id) {
+    return absl::DataLossError(absl::StrCat("the journal of migration ", id,
+                                            " in ", directory_, " is damaged"));
+  }
+  if (record.format_version() > kRecordVersion) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the journal of migration ", id, " was written by a newer ckptd"));
+  }
+  return record;
+}
+
+absl::StatusOr<std::vector<v1::MigrationRecord>> FileJournal::Load() {
+  CKPT_ASSIGN_OR_RETURN(const std::vector<std::string> names,
+                        ListDirectoryAt(dir_.get(), "."));
+  std::vector<v1::MigrationRecord> records;
+  for (const std::string& name : names) {
+    absl::string_view id = name;
+    if (!absl::ConsumeSuffix(&id, kRecordSuffix)) continue;
+    auto record = Find(std::string(id));
+    if (record.ok()) records.push_back(*std::move(record));
+  }
+  return records;
+}
+
+absl::Status FileJournal::Remove(const std::string& id) {
+  CKPT_RETURN_IF_ERROR(CheckId(id));
+  // The decision last: without the record nobody looks for it.
+  for (const std::string& name : {RecordName(id), DecisionName(id)}) {
+    if (::unlinkat(dir_.get(), name.c_str(), 0) != 0 && errno != ENOENT) {
+      return ErrnoToStatus(errno, "remove", name);
+    }
+    CKPT_RETURN_IF_ERROR(Fsync(dir_.get(), directory_));
+  }
+  return absl::OkStatus();
+}
+
+std::string FileJournal::DecisionName(const std::string& id) {
+  return absl::StrCat(id, kDecisionSuffix);
+}
+
+absl::Status FileJournal::Decide(const v1::MigrationRecord& record) {
+  CKPT_RETURN_IF_ERROR(CheckId(record.id()));
+  const std::string name = DecisionName(record.id());
+  const absl::Status written = Write(name, record.generation());
+  if (written.ok()) return written;
+  // Perhaps it is there, but not for certain on the disk.  Nobody was told of
+  // it yet, so it can be taken back.
+  if (::unlinkat(dir_.get(), name.c_str(), 0) == 0) {
+    (void)Fsync(dir_.get(), directory_);
+  }
+  return written;
+}
+
+absl::StatusOr<bool> FileJournal::IsDecided(const v1::MigrationRecord& record) {
+  const auto bytes = ReadFileAt(dir_.get(), DecisionName(record.id()));
+  if (absl::IsNotFound(bytes.status())) return false;
+  CKPT_RETURN_IF_ERROR(bytes.status());
+  return *bytes == record.generation();
+}
+
+}  // namespace ckpt::migrate

@@ -1,0 +1,107 @@
+// What the two state machines of a migration work on: the job at the source,
+// the job at the destination, and the other node.  agent/ has the real ones.
+//
+// A call may be repeated when its answer was lost, or after a restart: all of
+// them but Leave() are idempotent.  Whatever an implementation has begun dies
+// with its process in a way that its comment tells.
+#ifndef CKPT_MIGRATE_SEAMS_H_
+#define CKPT_MIGRATE_SEAMS_H_
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/cancellation.h"
+#include "proto/checkpoint.pb.h"
+#include "proto/migration.pb.h"
+
+namespace ckpt::migrate {
+
+// A job that is held: dumped, and still there.
+struct HeldJob {
+  int image_dir_fd = -1;  // the whole image; borrowed for the call
+  std::string image_id;
+  std::vector<v1::MigrationTask> tasks;
+};
+
+class SourceJob {
+ public:
+  virtual ~SourceJob() = default;
+
+  // Dumps the job, and calls `hand_over` while none of its tasks can run.  If
+  // that returns OK the job is somebody else's: its tasks are killed, and OK
+  // means that none is left.  If it returns an error, or anything before it
+  // fails, the job goes on.  When the process dies in the middle, a guardian
+  // does the same: it kills if the journal has a decision, else gives back.
+  using HandOver = std::function<absl::Status(const HeldJob&)>;
+  virtual absl::StatusOr<v1::DumpReport> Leave(
+      const v1::MigrationRecord& record, const HandOver& hand_over) = 0;
+
+  // Waits until what a dead agent has left is settled by its guardian; kills
+  // those of record.tasks that are left.  OK: there is none.
+  virtual absl::Status EndTasks(const v1::MigrationRecord& record) = 0;
+
+  // The source's own image is not needed any more.
+  virtual absl::Status DropImage(const v1::MigrationRecord& record) = 0;
+};
+
+class DestinationJob {
+ public:
+  virtual ~DestinationJob() = default;
+
+  // Whether a job can come: an error tells why not.
+  virtual absl::Status Reserve(const v1::MigrationRecord& record) = 0;
+
+  // OK: the image is here, whole, on the disk.  Its id.
+  virtual absl::StatusOr<std::string> Verify(
+      const v1::MigrationRecord& record) = 0;
+
+  // Builds the job, and holds it before any of it runs.  What is held dies with
+  // the process, and when it was held for too long.
+  virtual absl::Status Hold(const v1::MigrationRecord& record) = 0;
+
+  // Lets go what is held; if nothing is, builds the job first.  `releasing` is
+  // called when it is built, with CRIU's log; its error kills what was built.
+  // On failure nothing runs.
+  using Releasing = std::function<absl::Status(const std::string& log)>;
+  virtual absl::StatusOr<v1::RestoreReport> Run(
+      const v1::MigrationRecord& record, const Releasing& releasing) = 0;
+
+  // Of a job that was about to be let go when the process died.  What was built
+  // and not let go is killed.
+  enum class Fate { kRuns, kEnded, kNeverRan };
+  virtual absl::StatusOr<Fate> FateOf(const v1::MigrationRecord& record) = 0;
+
+  // Kills what is held; removes the image, whole or not.
+  virtual absl::Status Drop(const v1::MigrationRecord& record) = 0;
+
+  // The job runs: the image is not needed any more.
+  virtual absl::Status DropImage(const v1::MigrationRecord& record) = 0;
+};
+
+// The other node.  Unavailable: it was not reached, or its answer was lost.
+class Peer {
+ public:
+  virtual ~Peer() = default;
+
+  // To the destination.  `cancel` is borrowed for the call.
+  virtual absl::Status Prepare(const v1::MigrationRecord& record) = 0;
+  // Returns when the whole image is on the disk there.
+  virtual absl::Status Send(const v1::MigrationRecord& record,
+                            const HeldJob& job, const Cancellation* cancel) = 0;
+  virtual absl::Status Hold(const v1::MigrationRecord& record,
+                            const Cancellation* cancel) = 0;
+  virtual absl::StatusOr<v1::RestoreReport> Release(
+      const v1::MigrationRecord& record) = 0;
+  virtual absl::Status Abort(const v1::MigrationRecord& record) = 0;
+
+  // To the source.
+  virtual absl::StatusOr<v1::MigrationDecision> Decision(
+      const v1::MigrationRecord& record) = 0;
+};
+
+}  // namespace ckpt::migrate
+
+#endif  // CKPT_MIGRATE_SEAMS_H_

@@ -1,0 +1,250 @@
+#include "migrate/source.h"
+
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "base/fault.h"
+#include "base/status.h"
+#include "migrate/states.h"
+
+namespace ckpt::migrate {
+namespace {
+
+absl::Status CheckCancel(const RunOptions& options) {
+  return options.cancel != nullptr && options.cancel->cancelled()
+             ? absl::CancelledError("cancelled")
+             : absl::OkStatus();
+}
+
+std::string Words(const absl::Status& status) {
+  return absl::StrCat(absl::StatusCodeToString(status.code()), ": ",
+                      status.message());
+}
+
+v1::MigrateReport MakeReport(const v1::MigrationRecord& record,
+                             const v1::DumpReport& dump,
+                             const v1::RestoreReport& restore) {
+  v1::MigrateReport report;
+  report.set_id(record.id());
+  report.set_to(record.peer_name());
+  report.set_cgroup(restore.cgroup());
+  report.set_pid(restore.pid());
+  report.set_processes(restore.processes());
+  report.set_memory_bytes(dump.memory_bytes());
+  report.set_image_bytes(dump.image_bytes());
+  if (record.request().keep_image()) report.set_image(record.image());
+  *report.mutable_warnings() = dump.warnings();
+  report.mutable_warnings()->MergeFrom(restore.warnings());
+  return report;
+}
+
+}  // namespace
+
+absl::Status Source::Go(v1::MigrationRecord& record, v1::MigrationState next,
+                        absl::string_view why, const RunOptions& options) {
+  CKPT_RETURN_IF_ERROR(Advance(journal_, record, next, why));
+  if (options.on_state != nullptr) options.on_state(record);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<v1::MigrateReport> Source::Run(v1::MigrationRecord& record,
+                                              const RunOptions& options) {
+  if (const auto known = journal_.Find(record.id());
+      !absl::IsNotFound(known.status())) {
+    return absl::AlreadyExistsError(
+        absl::StrCat("this node knows of a migration ", record.id(),
+                     " already: choose another id; nothing was started"));
+  }
+  const absl::Time start = options.clock->Now();
+  CKPT_RETURN_IF_ERROR(
+      Go(record, v1::MIGRATION_STATE_PREPARING,
+         absl::StrCat("asked to move ", record.cgroup(), " to ", record.peer()),
+         options));
+  absl::Status status = FaultPoint("migrate.preparing");
+  if (status.ok()) status = peer_.Prepare(record);
+  if (status.ok()) status = CheckCancel(options);
+  if (status.ok()) {
+    status = Go(record, v1::MIGRATION_STATE_LEAVING,
+                "the destination has reserved a place", options);
+  }
+  if (!status.ok()) return Abort(record, std::move(status));
+  const auto dumped = job_.Leave(record, [&](const HeldJob& job) {
+    return SwitchOver(record, job, options);
+  });
+  const auto decided = journal_.IsDecided(record);
+  if (!decided.ok() || !*decided) return Abort(record, dumped.status());
+  // From here on all errors leave the job with the destination.
+  if (dumped.ok()) {
+    CKPT_RETURN_IF_ERROR(Go(record, v1::MIGRATION_STATE_GONE,
+                            "no task of the job is left here", options));
+  } else {
+    CKPT_RETURN_IF_ERROR(EndHere(record));
+  }
+  CKPT_RETURN_IF_ERROR(FaultPoint("migrate.gone"));
+  auto released = Complete(record);
+  if (!released.ok()) {
+    return WithMessage(
+        released.status(),
+        absl::StrCat("the job has left, and is the destination's, which has "
+                     "not said yet that it runs (",
+                     released.status().message(),
+                     "); this node goes on telling it: ckpt ops show ",
+                     record.id()));
+  }
+  if (options.on_state != nullptr) options.on_state(record);
+  const absl::Time end = options.clock->Now();
+  v1::MigrateReport report =
+      MakeReport(record, dumped.ok() ? *dumped : v1::DumpReport(), *released);
+  report.set_total_seconds(absl::ToDoubleSeconds(end - start));
+  return report;
+}
+
+absl::Status Source::SwitchOver(v1::MigrationRecord& record, const HeldJob& job,
+                                const RunOptions& options) {
+  CKPT_RETURN_IF_ERROR(FaultPoint("migrate.dumped"));
+  CKPT_RETURN_IF_ERROR(CheckCancel(options));
+  record.set_image_id(job.image_id);
+  for (const v1::MigrationTask& task : job.tasks) *record.add_tasks() = task;
+  CKPT_RETURN_IF_ERROR(peer_.Send(record, job, options.cancel));
+  CKPT_RETURN_IF_ERROR(FaultPoint("migrate.sent"));
+  CKPT_RETURN_IF_ERROR(peer_.Hold(record, options.cancel));
+  CKPT_RETURN_IF_ERROR(Go(record, v1::MIGRATION_STATE_READY,
+                          "the destination holds the restored job", options));
+  CKPT_RETURN_IF_ERROR(FaultPoint("migrate.ready"));
+  if (options.await_switchover != nullptr) {
+    CKPT_RETURN_IF_ERROR(options.await_switchover());
+  }
+  CKPT_RETURN_IF_ERROR(CheckCancel(options));
+  absl::Status decided = journal_.Decide(record);
+  if (!decided.ok()) {
+    const auto is_decided = journal_.IsDecided(record);
+    // The guardian would see the same file; one that cannot be read is taken
+    // for none by it, too.
+    if (!is_decided.ok() || !*is_decided) return decided;
+  }
+  // What follows is for people and for order: the file has decided.
+  (void)Go(record, v1::MIGRATION_STATE_COMMITTED,
+           "decided: the job is the destination's", options);
+  (void)FaultPoint("migrate.decided");
+  return absl::OkStatus();
+}
+
+absl::Status Source::Abort(v1::MigrationRecord& record, absl::Status why) {
+  if (why.ok()) why = absl::InternalError("the dump ended without a decision");
+  // Not written down, it is found without a decision later, and so aborted.
+  why = AppendError(std::move(why), "writing down that the job stays",
+                    Advance(journal_, record, v1::MIGRATION_STATE_ABORTED,
+                            absl::StrCat("the job stays here: ", Words(why))));
+  (void)FaultPoint("migrate.aborted");
+  (void)TellAborted(record);
+  return why;
+}
+
+absl::Status Source::TellAborted(v1::MigrationRecord& record) {
+  if (record.state() != v1::MIGRATION_STATE_ABORTED) return absl::OkStatus();
+  if (absl::Status told = peer_.Abort(record); !told.ok()) {
+    Note(journal_, record,
+         absl::StrCat("the destination was not told yet: ", Words(told)));
+    return told;
+  }
+  return Go(record, v1::MIGRATION_STATE_CLOSED,
+            "the destination knows that it is aborted");
+}
+
+absl::Status Source::EndHere(v1::MigrationRecord& record) {
+  if (record.state() == v1::MIGRATION_STATE_READY) {
+    CKPT_RETURN_IF_ERROR(Go(record, v1::MIGRATION_STATE_COMMITTED,
+                            "the decision file is there"));
+  }
+  CKPT_RETURN_IF_ERROR(job_.EndTasks(record));
+  return Go(record, v1::MIGRATION_STATE_GONE,
+            "no task of the job is left here");
+}
+
+absl::StatusOr<v1::RestoreReport> Source::Complete(
+    v1::MigrationRecord& record) {
+  auto released = peer_.Release(record);
+  if (!released.ok()) {
+    Note(journal_, record,
+         absl::StrCat("the destination has not said that the job runs: ",
+                      Words(released.status())));
+    return released;
+  }
+  CKPT_RETURN_IF_ERROR(Go(record, v1::MIGRATION_STATE_DONE,
+                          "the destination says that the job is its own"));
+  TidyUp(record);
+  return released;
+}
+
+void Source::TidyUp(v1::MigrationRecord& record) {
+  if (record.state() != v1::MIGRATION_STATE_DONE ||
+      record.request().keep_image() || record.image_dropped() ||
+      !job_.DropImage(record).ok()) {
+    return;
+  }
+  record.set_image_dropped(true);
+  (void)journal_.Save(record);
+}
+
+absl::Status Source::Resume(v1::MigrationRecord& record) {
+  if (IsFinal(record.state())) {
+    TidyUp(record);
+    return absl::OkStatus();
+  }
+  CKPT_ASSIGN_OR_RETURN(const bool decided, journal_.IsDecided(record));
+  if (decided) {
+    if (record.state() != v1::MIGRATION_STATE_GONE) {
+      CKPT_RETURN_IF_ERROR(EndHere(record));
+    }
+    return Complete(record).status();
+  }
+  if (record.state() != v1::MIGRATION_STATE_ABORTED) {
+    CKPT_RETURN_IF_ERROR(Go(record, v1::MIGRATION_STATE_ABORTED,
+                            "the job stays here: this agent ended without a "
+                            "decision"));
+  }
+  return TellAborted(record);
+}
+
+absl::StatusOr<v1::MigrationDecision> Source::Answer(
+    Journal& journal, const v1::MigrationRecord& asked) {
+  const auto record = journal.Find(asked.id());
+  if (absl::IsNotFound(record.status())) {
+    return v1::MIGRATION_DECISION_UNKNOWN;
+  }
+  CKPT_RETURN_IF_ERROR(record.status());
+  if (record->generation() != asked.generation() ||
+      !IsOfSource(record->state())) {
+    return v1::MIGRATION_DECISION_UNKNOWN;
+  }
+  switch (record->state()) {
+    case v1::MIGRATION_STATE_GONE:
+    case v1::MIGRATION_STATE_DONE:
+      return v1::MIGRATION_DECISION_COMMITTED;
+    case v1::MIGRATION_STATE_ABORTED:
+      return v1::MIGRATION_DECISION_ABORTED;
+    case v1::MIGRATION_STATE_CLOSED: {
+      CKPT_ASSIGN_OR_RETURN(const bool decided, journal.IsDecided(*record));
+      // Given up by an operator: what it was is told no more.
+      return decided ? v1::MIGRATION_DECISION_UNDECIDED
+                     : v1::MIGRATION_DECISION_ABORTED;
+    }
+    default:
+      return v1::MIGRATION_DECISION_UNDECIDED;
+  }
+}
+
+absl::Status Source::GiveUpPeer(v1::MigrationRecord& record) {
+  if (record.state() != v1::MIGRATION_STATE_GONE &&
+      record.state() != v1::MIGRATION_STATE_ABORTED) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "migration ", record.id(), " is ", StateName(record.state()),
+        " here: there is nothing to be decided by hand"));
+  }
+  return Go(record, v1::MIGRATION_STATE_CLOSED,
+            "an operator gives the destination up");
+}
+
+}  // namespace ckpt::migrate
