@@ -157,7 +157,7 @@ std::string FileJournal::DecisionName(const std::string& id) {
 absl::Status FileJournal::Decide(const v1::MigrationRecord& record) {
   CKPT_RETURN_IF_ERROR(CheckId(record.id()));
   const std::string name = DecisionName(record.id());
-  const absl::Status written = Write(name, record.generation());
+  absl::Status written = Write(name, record.generation());
   if (written.ok()) return written;
   // Perhaps it is there, but not for certain on the disk.  Nobody was told of
   // it yet, so it can be taken back.

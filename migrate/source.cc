@@ -134,9 +134,10 @@ absl::Status Source::SwitchOver(v1::MigrationRecord& record, const HeldJob& job,
 absl::Status Source::Abort(v1::MigrationRecord& record, absl::Status why) {
   if (why.ok()) why = absl::InternalError("the dump ended without a decision");
   // Not written down, it is found without a decision later, and so aborted.
-  why = AppendError(std::move(why), "writing down that the job stays",
-                    Advance(journal_, record, v1::MIGRATION_STATE_ABORTED,
-                            absl::StrCat("the job stays here: ", Words(why))));
+  const absl::Status noted =
+      Advance(journal_, record, v1::MIGRATION_STATE_ABORTED,
+              absl::StrCat("the job stays here: ", Words(why)));
+  why = AppendError(std::move(why), "writing down that the job stays", noted);
   (void)FaultPoint("migrate.aborted");
   (void)TellAborted(record);
   return why;
