@@ -116,7 +116,12 @@ class FakeJobWork : public JobWork {
     job.set_cgroup(found->second);
     return job;
   }
-  v1::CheckReport Check() override { return v1::CheckReport(); }
+  absl::StatusOr<v1::CheckReport> Check(
+      const v1::CheckRequest& request) override {
+    v1::CheckReport report;
+    report.set_cgroup(request.cgroup());
+    return report;
+  }
   absl::StatusOr<v1::ImageListReport> List() override {
     v1::ImageListReport report;
     for (const auto& [name, path] : images) {

@@ -62,9 +62,31 @@ absl::Status CheckRestore(const v1::RestoreRequest& request) {
 
 }  // namespace
 
-absl::StatusOr<v1::CheckReport> JobDesk::Check(const Caller& caller) {
-  CKPT_RETURN_IF_ERROR(gate_.Admit(caller, CHECK, {}, ""));
-  return work_.Check();
+absl::StatusOr<v1::CheckReport> JobDesk::Check(
+    const Caller& caller, const v1::CheckRequest& request) {
+  CKPT_RETURN_IF_ERROR(gate_.AdmitVerb(caller, CHECK, request.cgroup()));
+  CKPT_RETURN_IF_ERROR(CheckCriuOptions(request.criu()));
+  if (request.pid() != 0 && request.cgroup().empty()) {
+    return absl::InvalidArgumentError("name the job by its cgroup");
+  }
+  v1::CheckRequest placed = request;
+  std::vector<std::string> paths;
+  if (!request.cgroup().empty()) {
+    CKPT_ASSIGN_OR_RETURN(const GroupPlace place,
+                          work_.Find(request.cgroup(), request.hierarchy()));
+    placed.set_cgroup(place.directory);
+    paths.push_back(place.path);
+  } else if (request.has_needs()) {
+    const std::string& into = request.into_cgroup().empty()
+                                  ? request.needs().cgroup()
+                                  : request.into_cgroup();
+    CKPT_ASSIGN_OR_RETURN(const GroupPlace place,
+                          work_.PlaceFor(into, request.hierarchy()));
+    placed.set_into_cgroup(place.directory);
+    paths.push_back(place.path);
+  }
+  CKPT_RETURN_IF_ERROR(gate_.Admit(caller, CHECK, paths, request.cgroup()));
+  return work_.Check(placed);
 }
 
 absl::StatusOr<v1::Operation> JobDesk::Dump(

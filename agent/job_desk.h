@@ -26,6 +26,7 @@
 #include "agent/operations.h"
 #include "agent/work.h"
 #include "proto/agent.pb.h"
+#include "proto/check.pb.h"
 #include "proto/checkpoint.pb.h"
 
 namespace ckpt::agent {
@@ -36,7 +37,8 @@ class JobDesk {
           JobWork& work)
       : gate_(gate), claims_(claims), operations_(operations), work_(work) {}
 
-  absl::StatusOr<v1::CheckReport> Check(const Caller& caller);
+  absl::StatusOr<v1::CheckReport> Check(const Caller& caller,
+                                        const v1::CheckRequest& request);
 
   absl::StatusOr<v1::Operation> Dump(const Caller& caller,
                                      const v1::DumpOperationRequest& request);

@@ -15,9 +15,9 @@
 #include "criu/binary.h"
 #include "freezer/cgroup.h"
 #include "freezer/lookup.h"
-#include "node/check.h"
 #include "node/groups.h"
 #include "node/images.h"
+#include "preflight/preflight.h"
 #include "restore/restore.h"
 
 namespace ckpt::agent {
@@ -117,7 +117,10 @@ absl::StatusOr<v1::ManifestJob> RealJobWork::JobOf(const std::string& image) {
   return opened.manifest().job();
 }
 
-v1::CheckReport RealJobWork::Check() { return node::CheckNode(criu_, store_); }
+absl::StatusOr<v1::CheckReport> RealJobWork::Check(
+    const v1::CheckRequest& request) {
+  return preflight::Check(request, {.store = &store_, .criu = criu_});
+}
 
 absl::StatusOr<v1::ImageListReport> RealJobWork::List() {
   return node::ListImages(store_);

@@ -93,10 +93,11 @@ grpc::ServerWriteReactor<v1::WatchEvent>* AgentService::Watch(
       });
 }
 
-AgentService::Unary* AgentService::Check(Context*, const v1::CheckRequest*,
+AgentService::Unary* AgentService::Check(Context*,
+                                         const v1::CheckRequest* request,
                                          v1::CheckReport* response) {
   return UnaryCall::Start(desks_.calls, [=, this](const Cancellation&) {
-    return Fill(desks_.jobs.Check(caller_), response);
+    return Fill(desks_.jobs.Check(caller_, *request), response);
   });
 }
 

@@ -11,6 +11,7 @@
 #include "agent/operations.h"
 #include "base/cancellation.h"
 #include "proto/agent.pb.h"
+#include "proto/check.pb.h"
 #include "proto/checkpoint.pb.h"
 #include "proto/image.pb.h"
 
@@ -62,7 +63,9 @@ class JobWork {
   // What the image's manifest tells of the job.
   virtual absl::StatusOr<v1::ManifestJob> JobOf(const std::string& image) = 0;
 
-  virtual v1::CheckReport Check() = 0;
+  // Errors: those of preflight/preflight.h.
+  virtual absl::StatusOr<v1::CheckReport> Check(
+      const v1::CheckRequest& request) = 0;
   virtual absl::StatusOr<v1::ImageListReport> List() = 0;
   virtual absl::StatusOr<v1::ImageReport> Get(const std::string& image) = 0;
   virtual absl::StatusOr<v1::VerifyReport> Verify(const std::string& image) = 0;

@@ -14,10 +14,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/cancellation.h"
+#include "checkpoint/findings.h"
 #include "cli/command.h"
 #include "cli/render.h"
 #include "freezer/freezer.h"
 #include "google/protobuf/util/json_util.h"
+#include "proto/check.pb.h"
 #include "proto/error.pb.h"
 
 namespace ckpt::cli {
@@ -101,6 +103,11 @@ std::string ErrorJson(const absl::Status& status) {
       error.clear_freeze_report();
     }
   }
+  if (const auto payload = status.GetPayload(checkpoint::kCheckReportUrl)) {
+    if (!error.mutable_check_report()->ParseFromString(std::string(*payload))) {
+      error.clear_check_report();
+    }
+  }
   return ToJson(document);
 }
 
@@ -112,6 +119,12 @@ int Fail(absl::string_view verb, const absl::Status& status, bool json) {
     v1::FreezeReport report;
     if (report.ParseFromString(std::string(*payload))) {
       std::fputs(RenderEvidence(report).c_str(), stderr);
+    }
+  }
+  if (const auto payload = status.GetPayload(checkpoint::kCheckReportUrl)) {
+    v1::CheckReport report;
+    if (report.ParseFromString(std::string(*payload))) {
+      std::fputs(RenderFindings(report).c_str(), stderr);
     }
   }
   return static_cast<int>(status.code());

@@ -226,23 +226,4 @@ std::string RenderJobs(const v1::JobListReport& report) {
   return text;
 }
 
-std::string RenderCheck(const v1::CheckReport& report) {
-  std::string text;
-  for (const v1::CheckFinding& finding : report.findings()) {
-    absl::string_view mark = "ok";
-    if (finding.level() == v1::CheckFinding::LEVEL_WARNING) mark = "warning";
-    if (finding.level() == v1::CheckFinding::LEVEL_MISSING) mark = "MISSING";
-    absl::StrAppendFormat(&text, "%-8s %-22s %s\n", mark, finding.subject(),
-                          finding.found());
-    if (!finding.advice().empty()) {
-      absl::StrAppendFormat(&text, "%-8s %-22s -> %s\n", "", "",
-                            finding.advice());
-    }
-  }
-  absl::StrAppend(&text, report.usable()
-                             ? "this machine can dump and restore\n"
-                             : "this machine cannot dump and restore yet\n");
-  return text;
-}
-
 }  // namespace ckpt::cli

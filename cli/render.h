@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "proto/agent.pb.h"
+#include "proto/check.pb.h"
 #include "proto/checkpoint.pb.h"
 #include "proto/run.pb.h"
 
@@ -32,6 +33,8 @@ std::string RenderImage(const v1::ImageReport& report);
 std::string RenderList(const v1::ImageListReport& report);
 std::string RenderJobs(const v1::JobListReport& report);
 std::string RenderCheck(const v1::CheckReport& report);
+// The findings alone.
+std::string RenderFindings(const v1::CheckReport& report);
 std::string RenderOperations(const v1::OperationList& list);
 // One line.
 std::string RenderOperation(const v1::Operation& operation);

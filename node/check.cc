@@ -95,7 +95,7 @@ void CheckCriu(const std::string& criu, v1::CheckReport& report) {
 }
 
 void CheckStore(const ImageStore& store, v1::CheckReport& report) {
-  const std::string directory = store.directory();
+  const std::string& directory = store.directory();
   // The store is made at the first dump: its parent must be there.
   const bool exists = ::access(directory.c_str(), F_OK) == 0;
   if (exists && ::access(directory.c_str(), W_OK) != 0) {

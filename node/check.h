@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "proto/checkpoint.pb.h"
+#include "proto/check.pb.h"
 #include "store/image_store.h"
 
 namespace ckpt::node {

@@ -22,6 +22,7 @@
 #include "absl/status/statusor.h"
 #include "base/cancellation.h"
 #include "proto/agent.pb.h"
+#include "proto/check.pb.h"
 #include "proto/checkpoint.pb.h"
 
 namespace ckpt::rpc {

@@ -24,9 +24,10 @@ declare -rA may_use=(
   [restore]="$foundation $mechanisms"
   [run]="$foundation $mechanisms $operations"
   [node]="$foundation $mechanisms"
+  [preflight]="$foundation $mechanisms $operations node"
   [rpc]="$foundation"
-  [cli]="$foundation $mechanisms $operations run node rpc"
-  [agent]="$foundation $mechanisms $operations node rpc"
+  [cli]="$foundation $mechanisms $operations run node preflight rpc"
+  [agent]="$foundation $mechanisms $operations node preflight rpc"
   [libckpt]='proto'
 )
 # Repositories that not everybody may use.
