@@ -21,6 +21,7 @@
 #include "freezer/lookup.h"
 #include "freezer/recover.h"
 #include "node/groups.h"
+#include "rpc/channel.h"
 
 namespace ckpt::cli {
 namespace {
@@ -80,9 +81,15 @@ std::vector<Flag> WithStoreFlag(std::vector<Flag> own) {
 }
 
 std::vector<Flag> WithNodeFlag(std::vector<Flag> own) {
-  return Append(std::move(own),
-                {{"node", "unix:PATH",
-                  "have the agent that listens there do it (ckptd(8))"}});
+  return Append(
+      std::move(own),
+      {{"node", "HOST:PORT|unix:PATH",
+        "have the agent that listens there do it (ckptd(8))"},
+       {"tls-ca", "FILE",
+        "authorities that nodes at HOST:PORT are to be of ($CKPT_TLS_DIR or "
+        "/etc/ckpt/tls, ca.pem)"},
+       {"tls-cert", "FILE", "certificate to show to such nodes (cert.pem)"},
+       {"tls-key", "FILE", "its key (key.pem)"}});
 }
 
 std::vector<Flag> WithCriuFlags(std::vector<Flag> own) {
@@ -128,7 +135,7 @@ absl::StatusOr<std::unique_ptr<freezer::Cgroup>> GroupFlag(
 }
 
 absl::StatusOr<std::unique_ptr<rpc::Client>> NodeFlag(
-    const Arguments& arguments) {
+    const Arguments& arguments, const std::string& without) {
   for (const char* const flag : {"store", "criu", "criu-config", "root",
                                  "inherit-fd", "pidfile", "no-freezer"}) {
     if (arguments.Has(flag)) {
@@ -136,7 +143,12 @@ absl::StatusOr<std::unique_ptr<rpc::Client>> NodeFlag(
           "--", flag, " is for this machine, and does not go with --node"));
     }
   }
-  return rpc::Client::Connect({.node = arguments.Get("node")});
+  rpc::KeepGrpcQuiet();
+  return rpc::Client::Connect(
+      {.node = arguments.Has("node") ? arguments.Get("node") : without,
+       .tls = {.ca = arguments.Get("tls-ca"),
+               .cert = arguments.Get("tls-cert"),
+               .key = arguments.Get("tls-key")}});
 }
 
 Output DescribeFreeze(v1::FreezeResponse response) {

@@ -26,7 +26,7 @@ std::vector<Flag> WithGroupFlags(const std::vector<Flag>& own,
                                  bool several = false);
 std::vector<Flag> WithStoreFlag(std::vector<Flag> own);  // --store
 std::vector<Flag> WithCriuFlags(std::vector<Flag> own);  // CRIU's own options
-std::vector<Flag> WithNodeFlag(std::vector<Flag> own);   // --node
+std::vector<Flag> WithNodeFlag(std::vector<Flag> own);   // --node, --tls-...
 
 // --freezer auto|v1|v2.
 absl::StatusOr<v1::Hierarchy> HierarchyFlag(const Arguments& arguments);
@@ -49,8 +49,9 @@ absl::Status SetGroups(const Arguments& arguments, Request& request) {
 }
 // The agent of --node, with which a verb does its work elsewhere.  The flags
 // that name a file of this machine (--store, --criu, ...) do not go with it.
+// `without` is the agent where the flag is not there.
 absl::StatusOr<std::unique_ptr<rpc::Client>> NodeFlag(
-    const Arguments& arguments);
+    const Arguments& arguments, const std::string& without = "");
 // Gives back what ended ckpts have left (freezer/recover.h), as every verb does
 // first that changes anything; a line on standard error tells of each group.
 void RecoverFirst();

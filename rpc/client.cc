@@ -7,15 +7,11 @@
 #include <utility>
 
 #include "absl/memory/memory.h"
-#include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "grpcpp/client_context.h"
-#include "grpcpp/create_channel.h"
-#include "grpcpp/security/credentials.h"
 #include "grpcpp/support/sync_stream.h"
 #include "proto/agent.grpc.pb.h"
-#include "rpc/status.h"
+#include "rpc/channel.h"
 
 namespace ckpt::rpc {
 namespace {
@@ -49,35 +45,8 @@ class CancelWith {
 }  // namespace
 
 struct Client::Stub {
+  std::shared_ptr<Channel> channel;
   std::unique_ptr<Service> service;
-  std::string node;
-
-  // The status of a call, with the node's name where it was not reached.
-  absl::Status Describe(const grpc::Status& status) const {
-    absl::Status described = FromGrpcStatus(status);
-    // What gRPC itself says, and no agent.
-    if (status.error_code() != grpc::StatusCode::UNAVAILABLE ||
-        absl::StrContains(described.message(), "ckptd")) {
-      return described;
-    }
-    if (absl::StrContains(described.message(), "failed to connect")) {
-      return WithMessage(
-          described,
-          absl::StrCat("node ", node, " cannot be reached (",
-                       described.message(),
-                       "); see that ckptd runs there; nothing was done"));
-    }
-    if (absl::StrContains(described.message(), "losed") ||
-        absl::StrContains(described.message(), "reset")) {
-      return WithMessage(
-          described,
-          absl::StrCat("the connection to node ", node, " was lost (",
-                       described.message(),
-                       "); what was asked for may have been done: look, or "
-                       "ask again"));
-    }
-    return described;
-  }
 
   template <typename Request, typename Response>
   absl::StatusOr<Response> Call(
@@ -91,7 +60,7 @@ struct Client::Stub {
       const CancelWith cancel_with(context, cancel);
       status = (service.get()->*method)(&context, request, &response);
     }
-    CKPT_RETURN_IF_ERROR(Describe(status));
+    CKPT_RETURN_IF_ERROR(channel->Describe(status));
     return response;
   }
 
@@ -113,7 +82,7 @@ struct Client::Stub {
         return emitted;
       }
     }
-    return Describe(reader->Finish());
+    return channel->Describe(reader->Finish());
   }
 };
 
@@ -122,18 +91,10 @@ Client::~Client() = default;
 
 absl::StatusOr<std::unique_ptr<Client>> Client::Connect(
     const ClientOptions& options) {
-  if (!absl::StartsWith(options.node, "unix:") ||
-      options.node.size() == sizeof("unix:") - 1) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--node '", options.node, "' is not of the form unix:PATH"));
-  }
   auto stub = std::make_unique<Stub>();
-  stub->node = options.node;
-  grpc::ChannelArguments arguments;
-  // Not a proxy from the environment, and not more than one try.
-  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  stub->service = v1::Agent::NewStub(grpc::CreateCustomChannel(
-      options.node, grpc::InsecureChannelCredentials(), arguments));
+  CKPT_ASSIGN_OR_RETURN(
+      stub->channel, Channel::Open({.node = options.node, .tls = options.tls}));
+  stub->service = v1::Agent::NewStub(stub->channel->grpc());
   return absl::WrapUnique(new Client(std::move(stub)));
 }
 

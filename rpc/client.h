@@ -8,7 +8,8 @@
 //
 // A cancellation is passed on to the node; the call returns when the node has
 // answered it.  Errors are those of proto/agent.proto, with their payloads;
-// Unavailable when the node cannot be reached.
+// Unavailable when the node cannot be reached, Unauthenticated when it, or we,
+// are not who the certificates say.
 //
 // Thread-safe.  `cancel` is borrowed for the call and may be null.
 #ifndef CKPT_RPC_CLIENT_H_
@@ -24,16 +25,18 @@
 #include "proto/agent.pb.h"
 #include "proto/check.pb.h"
 #include "proto/checkpoint.pb.h"
+#include "rpc/tls_files.h"
 
 namespace ckpt::rpc {
 
 struct ClientOptions {
-  std::string node;  // unix:PATH
+  std::string node;   // unix:PATH or HOST:PORT
+  TlsFiles tls = {};  // as ChannelOptions has them (rpc/channel.h)
 };
 
 class Client {
  public:
-  // InvalidArgument when `node` names none.  Does not wait for the node.
+  // Does not wait for the node.  Errors: those of Channel::Open().
   static absl::StatusOr<std::unique_ptr<Client>> Connect(
       const ClientOptions& options);
 

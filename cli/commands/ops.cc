@@ -56,11 +56,7 @@ absl::StatusOr<Output> Run(const Arguments& arguments, const Context& context) {
     return absl::InvalidArgumentError(
         "say 'ckpt ops', 'ckpt ops watch ID' or 'ckpt ops cancel ID'");
   }
-  CKPT_ASSIGN_OR_RETURN(
-      const auto remote,
-      rpc::Client::Connect({.node = arguments.Has("node")
-                                        ? arguments.Get("node")
-                                        : kDefaultNode}));
+  CKPT_ASSIGN_OR_RETURN(const auto remote, NodeFlag(arguments, kDefaultNode));
   if (words.empty()) return List(*remote, context);
   v1::OperationRequest request;
   request.set_operation_id(words[1]);
