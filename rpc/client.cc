@@ -1,12 +1,9 @@
 #include "rpc/client.h"
 
-#include <poll.h>
-#include <sys/eventfd.h>
-
-#include <thread>
 #include <utility>
 
 #include "absl/memory/memory.h"
+#include "base/on_cancel.h"
 #include "base/status.h"
 #include "grpcpp/client_context.h"
 #include "grpcpp/support/sync_stream.h"
@@ -17,30 +14,6 @@ namespace ckpt::rpc {
 namespace {
 
 using Service = v1::Agent::Stub;
-
-// Cancels a call when the user does, for as long as it lives.
-class CancelWith {
- public:
-  CancelWith(grpc::ClientContext& context, const Cancellation* cancel) {
-    if (cancel == nullptr) return;
-    thread_ = std::thread([this, &context, cancel] {
-      pollfd fds[] = {{cancel->fd(), POLLIN, 0}, {over_.fd(), POLLIN, 0}};
-      while (::poll(fds, 2, -1) < 0) {
-      }
-      if (fds[0].revents != 0) context.TryCancel();
-    });
-  }
-  ~CancelWith() {
-    over_.Cancel();
-    if (thread_.joinable()) thread_.join();
-  }
-  CancelWith(const CancelWith&) = delete;
-  CancelWith& operator=(const CancelWith&) = delete;
-
- private:
-  Cancellation over_;
-  std::thread thread_;
-};
 
 }  // namespace
 
@@ -57,7 +30,7 @@ struct Client::Stub {
     Response response;
     grpc::Status status;
     {
-      const CancelWith cancel_with(context, cancel);
+      const OnCancel on_cancel(cancel, [&context] { context.TryCancel(); });
       status = (service.get()->*method)(&context, request, &response);
     }
     CKPT_RETURN_IF_ERROR(channel->Describe(status));
@@ -71,7 +44,7 @@ struct Client::Stub {
       const Request& request, const Cancellation* cancel,
       const std::function<absl::Status(const Event&)>& emit) const {
     grpc::ClientContext context;
-    const CancelWith cancel_with(context, cancel);
+    const OnCancel on_cancel(cancel, [&context] { context.TryCancel(); });
     const auto reader = (service.get()->*method)(&context, request);
     Event event;
     while (reader->Read(&event)) {

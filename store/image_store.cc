@@ -12,7 +12,6 @@
 #include <tuple>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -30,14 +29,7 @@ namespace ckpt {
 namespace {
 
 // NAME_MAX is 255, and a hidden name adds up to 21.
-constexpr size_t kMaxNameLength = 200;
-
-bool IsName(absl::string_view text) {
-  return !text.empty() && text.size() <= kMaxNameLength && text[0] != '.' &&
-         std::all_of(text.begin(), text.end(), [](unsigned char c) {
-           return absl::ascii_isalnum(c) || c == '.' || c == '_' || c == '-';
-         });
-}
+constexpr size_t kMaxPathNameLength = 200;
 
 // A path, cut at the last slash.
 struct Place {
@@ -112,19 +104,18 @@ ImageStore::ImageStore(std::string directory)
 absl::StatusOr<std::string> ImageStore::PathOf(
     absl::string_view name_or_path) const {
   if (!absl::StrContains(name_or_path, '/')) {
-    if (IsName(name_or_path))
+    if (IsPlainName(name_or_path))
       return absl::StrCat(directory_, "/", name_or_path);
     return absl::InvalidArgumentError(absl::StrCat(
         "'", name_or_path,
         "' is no name for an image: letters, digits and . _ - are allowed, no "
-        "dot first, at most ",
-        kMaxNameLength, " characters; a path has a slash in it"));
+        "dot first, at most 200 characters; a path has a slash in it"));
   }
   std::string path(name_or_path);
   while (path.size() > 1 && path.back() == '/') path.pop_back();
   const std::string name = Split(path).name;
   if (name.empty() || name == "." || name == ".." || IsLeftoverName(name) ||
-      name.size() > kMaxNameLength ||
+      name.size() > kMaxPathNameLength ||
       absl::StrContains(name, absl::string_view("\0", 1))) {
     return absl::InvalidArgumentError(
         absl::StrCat("'", name_or_path, "' is no path for an image"));
@@ -163,7 +154,9 @@ absl::Status ImageStore::CollectLeftovers() const {
   const absl::StatusOr<UniqueFd> dir = OpenDirectory(directory_);
   if (absl::IsNotFound(dir.status())) return absl::OkStatus();
   CKPT_RETURN_IF_ERROR(dir.status());
-  return ckpt::CollectLeftovers(dir->get());
+  absl::Status status = ckpt::CollectLeftovers(dir->get());
+  const auto arriving = CollectArriving(dir->get(), ArrivingLimits());
+  return status.ok() ? arriving.status() : status;
 }
 
 absl::StatusOr<std::vector<ImageSummary>> ImageStore::List() const {
@@ -176,7 +169,8 @@ absl::StatusOr<std::vector<ImageSummary>> ImageStore::List() const {
   for (const std::string& name : names) {
     // Only what could be an image: not lost+found, not hidden directories.
     struct stat about {};
-    if (!IsName(name) || ::fstatat(dir->get(), name.c_str(), &about, 0) != 0 ||
+    if (!IsPlainName(name) ||
+        ::fstatat(dir->get(), name.c_str(), &about, 0) != 0 ||
         !S_ISDIR(about.st_mode)) {
       continue;
     }

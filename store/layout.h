@@ -2,6 +2,9 @@
 #ifndef CKPT_STORE_LAYOUT_H_
 #define CKPT_STORE_LAYOUT_H_
 
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
 
@@ -21,11 +24,29 @@ inline constexpr char kPinFile[] = "ckpt-pinned";
 inline constexpr char kPendingPrefix[] = ".ckpt-pending-";
 inline constexpr char kRemovedPrefix[] = ".ckpt-removed-";
 
+// Beside images, followed by NAME: one of which a part has arrived from another
+// node (store/arriving_image.h).
+inline constexpr char kArrivingPrefix[] = ".ckpt-arriving-";
+
+// Memory pages: files that CRIU only appends to.
+inline bool IsPagesFile(absl::string_view name) {
+  return absl::StartsWith(name, "pages-") && absl::EndsWith(name, ".img");
+}
+
 // What may appear in an image without belonging to it: CRIU's figures, the pin,
 // and the directories .criu.* that a restore leaves if it is killed.
 inline bool IsNoPartOfImage(absl::string_view name) {
   return name == kDumpStatsFile || name == kRestoreStatsFile ||
          name == kPinFile || absl::StartsWith(name, ".criu.");
+}
+
+// Letters, digits and . _ - ; no dot first, at most 200 characters: NAME_MAX is
+// 255, and a hidden name adds up to 21.
+inline bool IsPlainName(absl::string_view text) {
+  return !text.empty() && text.size() <= 200 && text[0] != '.' &&
+         std::all_of(text.begin(), text.end(), [](unsigned char c) {
+           return absl::ascii_isalnum(c) || c == '.' || c == '_' || c == '-';
+         });
 }
 
 // A hidden directory that belongs to nobody once its lock is free.

@@ -8,13 +8,17 @@
 #include <sys/statfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <cstdlib>
 #include <vector>
 
 #include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "absl/time/clock.h"
 #include "base/file.h"
 #include "base/status.h"
 #include "store/layout.h"
@@ -77,6 +81,72 @@ absl::Status CollectLeftovers(int parent_fd) {
     if (status.ok()) status = collected;
   }
   return status;
+}
+
+absl::StatusOr<v1::ArrivingImage> DescribeArriving(int parent_fd,
+                                                   const std::string& hidden) {
+  v1::ArrivingImage image;
+  image.set_name(std::string(absl::StripPrefix(hidden, kArrivingPrefix)));
+  CKPT_ASSIGN_OR_RETURN(
+      const UniqueFd dir,
+      OpenAt(parent_fd, hidden, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  CKPT_ASSIGN_OR_RETURN(const std::vector<std::string> names,
+                        ListDirectoryAt(dir.get(), "."));
+  struct stat about {};
+  timespec changed = {};
+  if (::fstat(dir.get(), &about) == 0) changed = about.st_mtim;
+  for (const std::string& name : names) {
+    if (::fstatat(dir.get(), name.c_str(), &about, AT_SYMLINK_NOFOLLOW) != 0) {
+      continue;
+    }
+    image.set_bytes(image.bytes() +
+                    static_cast<uint64_t>(about.st_blocks) * 512);
+    if (absl::TimeFromTimespec(about.st_mtim) >
+        absl::TimeFromTimespec(changed)) {
+      changed = about.st_mtim;
+    }
+  }
+  image.set_changed_unix_ns(absl::ToUnixNanos(absl::TimeFromTimespec(changed)));
+  // A writer has it exclusively.
+  image.set_active(
+      absl::IsUnavailable(OpenLocked(parent_fd, hidden, LOCK_SH).status()));
+  return image;
+}
+
+absl::StatusOr<int> CollectArriving(int parent_fd,
+                                    const ArrivingLimits& limits) {
+  if (!IsLocal(parent_fd)) return 0;
+  CKPT_ASSIGN_OR_RETURN(const std::vector<std::string> names,
+                        ListDirectoryAt(parent_fd, "."));
+  std::vector<v1::ArrivingImage> idle;
+  for (const std::string& name : names) {
+    if (!absl::StartsWith(name, kArrivingPrefix)) continue;
+    auto image = DescribeArriving(parent_fd, name);
+    if (image.ok() && !image->active()) idle.push_back(*std::move(image));
+  }
+  std::sort(idle.begin(), idle.end(),
+            [](const v1::ArrivingImage& one, const v1::ArrivingImage& other) {
+              return one.changed_unix_ns() > other.changed_unix_ns();
+            });
+  const absl::Time oldest = absl::Now() - limits.age;
+  absl::Status status;
+  size_t kept = 0;
+  uint64_t kept_bytes = 0;
+  int removed = 0;
+  for (const v1::ArrivingImage& image : idle) {
+    if (absl::FromUnixNanos(image.changed_unix_ns()) >= oldest &&
+        kept < limits.images && kept_bytes + image.bytes() <= limits.bytes) {
+      ++kept;
+      kept_bytes += image.bytes();
+      continue;
+    }
+    const absl::Status collected =
+        Collect(parent_fd, absl::StrCat(kArrivingPrefix, image.name()));
+    if (collected.ok()) ++removed;
+    if (status.ok()) status = collected;
+  }
+  if (!status.ok()) return status;
+  return removed;
 }
 
 absl::StatusOr<UniqueFd> OpenLocked(int parent_fd, const std::string& name,

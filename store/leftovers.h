@@ -11,18 +11,39 @@
 #define CKPT_STORE_LEFTOVERS_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "base/unique_fd.h"
+#include "proto/transfer.pb.h"
 
 namespace ckpt {
 
 // Removes the hidden directories of dead owners in `parent_fd`, as far as they
 // belong to our user.  Tries all, and returns the first error.  Thread-safe.
 absl::Status CollectLeftovers(int parent_fd);
+
+// Bounds of images that arrive from other nodes (store/arriving_image.h) while
+// nobody writes them.
+struct ArrivingLimits {
+  absl::Duration age = absl::Hours(24);  // since something last arrived
+  size_t images = 16;
+  uint64_t bytes = uint64_t{256} << 30;  // on the disk
+};
+
+// Removes those of `parent_fd` that are beyond the limits, the oldest first;
+// not those that somebody writes.  Returns how many.  Tries all, and returns
+// the first error.  Thread-safe.
+absl::StatusOr<int> CollectArriving(int parent_fd,
+                                    const ArrivingLimits& limits);
+
+// One of them.  NotFound: it is gone.  Thread-safe.
+absl::StatusOr<v1::ArrivingImage> DescribeArriving(int parent_fd,
+                                                   const std::string& hidden);
 
 enum class Links { kFollow, kRefuse };
 

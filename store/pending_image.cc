@@ -1,7 +1,6 @@
 #include "store/pending_image.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -20,6 +19,7 @@
 #include "store/layout.h"
 #include "store/leftovers.h"
 #include "store/manifest.h"
+#include "store/publish.h"
 #include "store/remove_tree.h"
 
 namespace ckpt {
@@ -31,22 +31,6 @@ constexpr int kCreateAttempts = 16;
 
 std::string Join(absl::string_view directory, absl::string_view name) {
   return absl::StrCat(directory, directory == "/" ? "" : "/", name);
-}
-
-// rename() of a directory that fails when `to` exists.
-absl::Status RenameToNewName(int parent_fd, const std::string& from,
-                             const std::string& to) {
-  int result = ::renameat2(parent_fd, from.c_str(), parent_fd, to.c_str(),
-                           RENAME_NOREPLACE);
-  if (result != 0 && (errno == EINVAL || errno == ENOSYS)) {
-    // The file system (NFS, for one) cannot.  A plain rename() replaces an
-    // empty directory at most, and no image is one.
-    result = ::renameat(parent_fd, from.c_str(), parent_fd, to.c_str());
-    if (result != 0 && (errno == ENOTEMPTY || errno == ENOTDIR)) {
-      errno = EEXIST;
-    }
-  }
-  return result == 0 ? absl::OkStatus() : ErrnoToStatus(errno, "rename", from);
 }
 
 }  // namespace
@@ -130,32 +114,10 @@ absl::Status PendingImage::Publish() && {
     return absl::FailedPreconditionError(
         absl::StrCat("image ", final_path_, " is not sealed"));
   }
-  CKPT_RETURN_IF_ERROR(FaultPoint("store.before_rename"));
-  const absl::Status renamed =
-      RenameToNewName(parent_.get(), pending_name_, final_name_);
-  if (absl::IsAlreadyExists(renamed)) {
-    return absl::AlreadyExistsError(
-        absl::StrCat(final_path_, " exists: somebody else made it meanwhile"));
-  }
-  CKPT_RETURN_IF_ERROR(renamed);
-
-  absl::Status status = FaultPoint("store.after_rename");
-  if (status.ok()) status = Fsync(parent_.get(), parent_path_);
-  if (status.ok()) {
-    state_ = State::kPublished;
-    return status;
-  }
-  // The image is there, but perhaps not after a power failure.  The caller may
-  // let the job go on after an error, so there must be no image.
-  const absl::Status undone =
-      RenameToNewName(parent_.get(), final_name_, pending_name_);
-  if (!undone.ok()) {
-    state_ = State::kPublished;  // not ours to remove any more
-    status = AppendError(
-        status,
-        absl::StrCat("taking back ", final_path_, ", which is there and whole"),
-        undone);
-  }
+  bool is_there = false;
+  absl::Status status = PublishDirectory(
+      {parent_.get(), parent_path_, pending_name_, final_name_}, &is_there);
+  if (is_there) state_ = State::kPublished;  // not ours to remove any more
   return status;
 }
 

@@ -220,6 +220,19 @@ def system_dependencies():
         ],
     )
 
+    _system_library(
+        name = "zstd",
+        apt = ["libzstd-dev"],
+        link = ["zstd"],
+        libraries = [":zstd"],
+    )
+    _system_library(
+        name = "xxhash",
+        apt = ["libxxhash-dev"],
+        link = ["xxhash"],
+        libraries = [":xxhash"],
+    )
+
     # GoogleTest is built from the sources that Debian ships, with our own
     # flags: it is then itself instrumented under the sanitizers.
     native.new_local_repository(

@@ -1,0 +1,144 @@
+#include "transfer/arriving_files.h"
+
+#include <utility>
+
+#include "absl/memory/memory.h"
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+#include "store/manifest.h"
+#include "transfer/chunk.h"
+
+namespace ckpt::transfer {
+namespace {
+
+// How much a crash of the machine may cost.
+constexpr uint64_t kSyncBytes = uint64_t{256} << 20;
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<ArrivingFiles>> ArrivingFiles::Open(
+    std::unique_ptr<ArrivingImage> image,
+    const v1::ImageAnnouncement& announcement) {
+  std::shared_ptr<ArrivingFiles> files(new ArrivingFiles(std::move(image)));
+  files->announcement_ = announcement;
+  const absl::MutexLock lock(&files->mutex_);
+  CKPT_ASSIGN_OR_RETURN(absl::optional<ArrivalLog::Found> found,
+                        files->log_.Load());
+  if (found.has_value() && found->begin.cgroup() != announcement.cgroup()) {
+    return absl::AlreadyExistsError(
+        absl::StrCat("an image ", announcement.image(),
+                     " of another group has arrived in "
+                     "part: choose another name, or wait for a day"));
+  }
+  if (found.has_value() &&
+      found->begin.transfer_id() == announcement.transfer_id()) {
+    files->arrived_ = std::move(found->arrived);
+    for (const auto& [name, set] : files->arrived_) {
+      files->arrived_bytes_ += set.total();
+    }
+    return files;
+  }
+  CKPT_RETURN_IF_ERROR(files->log_.Begin(announcement));
+  return files;
+}
+
+ArrivingFiles::ArrivingFiles(std::unique_ptr<ArrivingImage> image)
+    : image_(std::move(image)), log_(image_->dir_fd()) {}
+
+ArrivingFiles::~ArrivingFiles() {
+  const absl::MutexLock lock(&mutex_);
+  // Only what a crash of the machine would cost.
+  if (!closed_) log_.Sync().IgnoreError();
+}
+
+FileRangeSets ArrivingFiles::Arrived() {
+  const absl::MutexLock lock(&mutex_);
+  return arrived_;
+}
+
+absl::Status ArrivingFiles::BeginWrite(const v1::ImageChunk& chunk) {
+  const absl::MutexLock lock(&mutex_);
+  if (closed_) {
+    return absl::AbortedError(absl::StrCat("the transfer of image ",
+                                           announcement_.image(),
+                                           " has ended; this stream is late"));
+  }
+  if (arrived_.size() >= kMaxFiles && arrived_.count(chunk.file()) == 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("image ", announcement_.image(), " has more than ",
+                     kMaxFiles, " files; it is refused"));
+  }
+  ++writing_;
+  return absl::OkStatus();
+}
+
+absl::Status ArrivingFiles::EndWrite(const v1::ImageChunk& chunk,
+                                     bool written) {
+  const absl::MutexLock lock(&mutex_);
+  --writing_;
+  if (!written) return absl::OkStatus();
+  RangeSet& set = arrived_[chunk.file()];
+  arrived_bytes_ -= set.total();
+  set.Add(chunk.offset(), chunk.offset() + chunk.length());
+  arrived_bytes_ += set.total();
+  if (announcement_.bytes_total() != 0 &&
+      arrived_bytes_ > announcement_.bytes_total()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "more bytes of image ", announcement_.image(), " than the ",
+        announcement_.bytes_total(), " that were announced; it is refused"));
+  }
+  v1::ArrivedChunk entry;
+  entry.set_file(chunk.file());
+  entry.set_offset(chunk.offset());
+  entry.set_length(chunk.length());
+  entry.set_xxh3(chunk.xxh3());
+  CKPT_RETURN_IF_ERROR(log_.Add(entry));
+  if (arrived_bytes_ < synced_bytes_ + kSyncBytes) return absl::OkStatus();
+  synced_bytes_ = arrived_bytes_;
+  return log_.Sync();
+}
+
+absl::Status ArrivingFiles::Close() {
+  const absl::MutexLock lock(&mutex_);
+  if (closed_) {
+    return absl::AbortedError(absl::StrCat(
+        "the transfer of image ", announcement_.image(), " has ended already"));
+  }
+  closed_ = true;
+  mutex_.Await(absl::Condition(
+      +[](int* writing) { return *writing == 0; }, &writing_));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<v1::ArrivalResult> ArrivingFiles::Commit(
+    absl::string_view manifest) {
+  CKPT_RETURN_IF_ERROR(Close());
+  const auto decoded = DecodeManifest(manifest);
+  CKPT_RETURN_IF_ERROR(decoded.status());
+  if (decoded->job().cgroup() != announcement_.cgroup()) {
+    return absl::PermissionDeniedError(
+        absl::StrCat("image ", announcement_.image(), " is of group '",
+                     decoded->job().cgroup(), "', and was announced as of '",
+                     announcement_.cgroup(), "'; it is refused"));
+  }
+  auto committed = image_->Commit(manifest);
+  if (absl::IsDataLoss(committed.status())) {
+    return AppendError(committed.status(), "removing what has arrived",
+                       image_->Remove());
+  }
+  CKPT_RETURN_IF_ERROR(committed.status());
+  v1::ArrivalResult result;
+  result.set_image(image_->final_path());
+  result.set_image_id(committed->image_id());
+  for (const v1::ManifestFile& file : committed->files()) {
+    result.set_image_bytes(result.image_bytes() + file.size_bytes());
+  }
+  return result;
+}
+
+absl::Status ArrivingFiles::Discard() {
+  CKPT_RETURN_IF_ERROR(Close());
+  return image_->Remove();
+}
+
+}  // namespace ckpt::transfer

@@ -1,0 +1,66 @@
+// The files of an arriving image, and what of them has arrived: shared by the
+// streams of a transfer.
+#ifndef CKPT_TRANSFER_ARRIVING_FILES_H_
+#define CKPT_TRANSFER_ARRIVING_FILES_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "proto/transfer.pb.h"
+#include "store/arriving_image.h"
+#include "transfer/arrival_log.h"
+#include "transfer/ranges.h"
+
+namespace ckpt::transfer {
+
+// Thread-safe.
+class ArrivingFiles {
+ public:
+  // Goes on from what is there, if it is of the announced transfer; else begins
+  // anew.  AlreadyExists: it is of another group.
+  static absl::StatusOr<std::shared_ptr<ArrivingFiles>> Open(
+      std::unique_ptr<ArrivingImage> image,
+      const v1::ImageAnnouncement& announcement);
+
+  ~ArrivingFiles();
+
+  const v1::ImageAnnouncement& announcement() const { return announcement_; }
+  int dir_fd() const { return image_->dir_fd(); }
+  FileRangeSets Arrived();
+
+  // Around the writing of a chunk.  InvalidArgument: more files or bytes than
+  // there may be.  Aborted: the transfer has ended.
+  absl::Status BeginWrite(const v1::ImageChunk& chunk);
+  // `written` is whether it was.
+  absl::Status EndWrite(const v1::ImageChunk& chunk, bool written);
+
+  // See Arrival.
+  absl::StatusOr<v1::ArrivalResult> Commit(absl::string_view manifest);
+  absl::Status Discard();
+
+ private:
+  explicit ArrivingFiles(std::unique_ptr<ArrivingImage> image);
+
+  // Waits for those who write, and lets nobody write any more.
+  absl::Status Close();
+
+  const std::unique_ptr<ArrivingImage> image_;
+  v1::ImageAnnouncement announcement_;
+  absl::Mutex mutex_;
+  ArrivalLog log_ ABSL_GUARDED_BY(mutex_);
+  FileRangeSets arrived_ ABSL_GUARDED_BY(mutex_);
+  uint64_t arrived_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t synced_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  int writing_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace ckpt::transfer
+
+#endif  // CKPT_TRANSFER_ARRIVING_FILES_H_
