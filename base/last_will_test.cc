@@ -119,6 +119,36 @@ TEST(LastWillTest, TellsWhenTheExecutorIsGone) {
   EXPECT_EQ(will.Disarm().code(), absl::StatusCode::kInternal);
 }
 
+TEST(LastWillTest, LooksForAFileOnlyWhenItIsDue) {
+  const TestDir dir;
+  const auto dir_fd = OpenDirectory(dir.path());
+  ASSERT_TRUE(dir_fd.ok());
+  for (const bool exists : {false, true}) {
+    Pipe pipe;
+    const pid_t child = ::fork();
+    if (child == 0) {
+      LastWill will;
+      const auto branch = will.AddIfExists(dir_fd->get(), "decision");
+      branch.then.AddWrite(pipe.write.get(), "there");
+      branch.otherwise.AddWrite(pipe.write.get(), "not there");
+      will.AddWrite(pipe.write.get(), ", and on");
+      if (!will.Arm().ok()) ::_exit(3);
+      // After it was armed.
+      if (exists &&
+          !OpenAt(dir_fd->get(), "decision", O_CREAT | O_WRONLY).ok()) {
+        ::_exit(4);
+      }
+      ::raise(SIGKILL);
+    }
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    ASSERT_TRUE(WIFSIGNALED(status));
+    pipe.write.Reset();
+    EXPECT_EQ(ReadToEnd(pipe.read.get()),
+              exists ? "there, and on" : "not there, and on");
+  }
+}
+
 // A will that says "undone", to be handed over with a text for `output`.
 struct Handing {
   explicit Handing(int output) : output_fd(output) {

@@ -20,7 +20,8 @@ namespace ckpt {
 void PreparedSteps::Add(Kind kind, int number, absl::string_view data,
                         absl::string_view target, absl::Duration limit) {
   steps_.push_back({kind, number, std::string(data), std::string(target),
-                    static_cast<int>(absl::ToInt64Milliseconds(limit))});
+                    static_cast<int>(absl::ToInt64Milliseconds(limit)), nullptr,
+                    nullptr});
 }
 
 void PreparedSteps::AddWrite(int fd, absl::string_view data) {
@@ -53,6 +54,15 @@ void PreparedSteps::AddUnlink(int dir_fd, absl::string_view name) {
 void PreparedSteps::AddRename(int dir_fd, absl::string_view from,
                               absl::string_view to) {
   Add(Kind::kRename, dir_fd, from, to);
+}
+
+PreparedSteps::Branch PreparedSteps::AddIfExists(int dir_fd,
+                                                 absl::string_view name) {
+  Add(Kind::kIfExists, dir_fd, name);
+  Step& step = steps_.back();
+  step.then = std::make_shared<PreparedSteps>();
+  step.otherwise = std::make_shared<PreparedSteps>();
+  return {*step.then, *step.otherwise};
 }
 
 // One round; false when nobody is listed.  The file's lines are pids.
@@ -115,6 +125,12 @@ void PreparedSteps::CarryOutOne(const Step& step) {
       (void)::renameat(step.number, step.data.c_str(), step.number,
                        step.target.c_str());
       break;
+    case Kind::kIfExists:
+      (::faccessat(step.number, step.data.c_str(), F_OK, 0) == 0
+           ? step.then
+           : step.otherwise)
+          ->CarryOut();
+      break;
   }
 }
 
@@ -127,6 +143,10 @@ void PreparedSteps::AppendDescriptors(std::vector<int>& fds) const {
     const bool is_pid = step.kind == Kind::kLimitFileSize ||
                         step.kind == Kind::kKillProcessGroup;
     if (!is_pid) fds.push_back(step.number);
+    if (step.kind == Kind::kIfExists) {
+      step.then->AppendDescriptors(fds);
+      step.otherwise->AppendDescriptors(fds);
+    }
   }
 }
 

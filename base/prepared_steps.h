@@ -13,6 +13,7 @@
 
 #include <sys/types.h>
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -43,6 +44,15 @@ class PreparedSteps {
   void AddUnlink(int dir_fd, absl::string_view name);
   void AddRename(int dir_fd, absl::string_view from, absl::string_view to);
 
+  // Asks, when its turn comes, whether the directory `dir_fd` has a file
+  // `name`: then `then`, otherwise `otherwise` is carried out.  They live as
+  // long as this.
+  struct Branch {
+    PreparedSteps& then;
+    PreparedSteps& otherwise;
+  };
+  Branch AddIfExists(int dir_fd, absl::string_view name);
+
   // Async-signal-safe.
   void CarryOut() const;
 
@@ -58,7 +68,8 @@ class PreparedSteps {
     kKillProcessGroup,
     kKillListed,
     kUnlink,
-    kRename
+    kRename,
+    kIfExists
   };
   struct Step {
     Kind kind;
@@ -66,6 +77,8 @@ class PreparedSteps {
     std::string data;
     std::string target;
     int limit_ms;
+    // Of kIfExists alone.
+    std::shared_ptr<PreparedSteps> then = nullptr, otherwise = nullptr;
   };
 
   void Add(Kind kind, int number, absl::string_view data = "",

@@ -13,6 +13,8 @@
 #include "base/status.h"
 #include "base/unique_fd.h"
 #include "checkpoint/asker_group.h"
+#include "checkpoint/dump_guardian.h"
+#include "checkpoint/hand_over.h"
 #include "checkpoint/held_group.h"
 #include "checkpoint/job.h"
 #include "checkpoint/manifest.h"
@@ -31,8 +33,8 @@ namespace {
 // A dump needs some room besides memory pages, whose amount is not known yet.
 constexpr uint64_t kLeastSpaceBytes = 1 << 20;
 
-// What the guardian grants CRIU to give the tasks back by itself.
-constexpr absl::Duration kGuardianPatience = absl::Milliseconds(1500);
+// Tasks that CRIU holds are frozen within it.
+constexpr absl::Duration kRefreezeLimit = absl::Seconds(10);
 
 // A task in which a killed CRIU has left its code dies of it within this time
 // (docs/life_of_a_dump.md).
@@ -71,6 +73,7 @@ class DumpOperation : public criu::Notifications {
   absl::Status Prepare();
   absl::Status FreezeAndVerify();
   absl::Status ArmGuardian();
+  absl::Status HandItOver();
   absl::Status CallCriu();
   absl::Status Commit();
   // Brings job and image to their final states after CRIU's success.
@@ -98,8 +101,11 @@ class DumpOperation : public criu::Notifications {
   std::unique_ptr<criu::Session> criu_;
   std::unique_ptr<JoinedProcess> asker_;  // if it stands outside the group
   std::unique_ptr<LastWill> guardian_;
+  std::unique_ptr<LeavingTree> leaving_;  // while it is handed over
   v1::Manifest manifest_;
   bool committed_ = false;
+  bool left_ = false;  // handed over
+  bool was_frozen_ = false;
 
   absl::Time criu_started_, frozen_at_;
   absl::Duration our_work_;  // while CRIU waits for us
@@ -108,6 +114,12 @@ class DumpOperation : public criu::Notifications {
 
 absl::Status DumpOperation::Prepare() {
   EnterPhase(v1::PHASE_PREFLIGHT);
+  if (environment_.hand_over != nullptr &&
+      (request_.no_freezer() || leaves_job())) {
+    return absl::InvalidArgumentError(
+        "a job that is handed over is frozen by its group, and ends here; "
+        "nothing was touched");
+  }
   CKPT_ASSIGN_OR_RETURN(job_, FindJob(request_, proc_));
   if (job_.group != nullptr) {
     CKPT_ASSIGN_OR_RETURN(held_, HeldGroup::Take(*job_.group,
@@ -135,34 +147,16 @@ absl::Status DumpOperation::Prepare() {
 }
 
 absl::Status DumpOperation::ArmGuardian() {
-  guardian_ = std::make_unique<LastWill>();
-  // CRIU resumes the tasks when it fails, so it is made to fail, not killed.
-  guardian_->AddLimitFileSize(criu_->pid());
-  UniqueFd request_file;
-  if (held_ != nullptr) {
-    freezer::Freezer& freezer = held_->freezer();
-    CKPT_ASSIGN_OR_RETURN(request_file, freezer.OpenRequestFile());
-    CKPT_ASSIGN_OR_RETURN(const v1::CgroupStatus origin,
-                          freezer.GetStatus(/*with_tasks=*/false));
-    const bool frozen = origin.self_freezing();
-    // A thaw first: CRIU may be about to look at the group.  Never a freeze
-    // while CRIU works on the tasks, which would stop both for ever.
-    if (!frozen) {
-      guardian_->AddWrite(request_file.get(), freezer.RequestWord(false));
-    }
-    guardian_->AddWaitExit(criu_->pidfd(), kGuardianPatience);
-    guardian_->AddKill(criu_->pidfd());
-    guardian_->AddKillProcessGroup(criu_->pid());  // its helpers
-    guardian_->AddWaitExit(criu_->pidfd(), kGuardianPatience);
-    // CRIU leaves the group as it found it, which is frozen.
-    guardian_->AddWrite(request_file.get(), freezer.RequestWord(frozen));
-    if (asker_ != nullptr) asker_->Protect(*guardian_);
-    held_->hold().Protect(*guardian_);
-  } else {
-    guardian_->AddWaitExit(criu_->pidfd(), kGuardianPatience);
-    guardian_->AddKill(criu_->pidfd());
-  }
-  return guardian_->Arm();
+  CKPT_ASSIGN_OR_RETURN(auto guardian,
+                        ArmDumpGuardian({.criu = *criu_,
+                                         .held = held_.get(),
+                                         .was_frozen = was_frozen_,
+                                         .asker = asker_.get(),
+                                         .over = environment_.hand_over,
+                                         .leaving = leaving_.get()}));
+  // Only now the former one: there is always one.
+  guardian_.swap(guardian);
+  return guardian == nullptr ? absl::OkStatus() : guardian->Disarm();
 }
 
 absl::Status DumpOperation::FreezeAndVerify() {
@@ -202,6 +196,11 @@ absl::Status DumpOperation::PreDump() {
       absl::ToDoubleSeconds(start - criu_started_));
   EnterPhase(v1::PHASE_FREEZE);
   CKPT_RETURN_IF_ERROR(FaultPoint("dump.before_freeze"));
+  if (held_ != nullptr) {
+    CKPT_ASSIGN_OR_RETURN(const v1::CgroupStatus origin,
+                          held_->freezer().GetStatus(/*with_tasks=*/false));
+    was_frozen_ = origin.self_freezing();
+  }
   CKPT_RETURN_IF_ERROR(ArmGuardian());
   CKPT_RETURN_IF_ERROR(FreezeAndVerify());
   CKPT_RETURN_IF_ERROR(FaultPoint("dump.verified"));
@@ -244,10 +243,39 @@ absl::Status DumpOperation::PostDump() {
   if (environment_.image_written != nullptr) {
     CKPT_RETURN_IF_ERROR(environment_.image_written(pending_->dir_fd()));
   }
+  if (environment_.hand_over != nullptr) return HandItOver();
   // A job that ends here must have its image on the disk first.  One that goes
   // on need not wait for the disk.
   if (!leaves_job()) CKPT_RETURN_IF_ERROR(Commit());
   our_work_ += clock_.Now() - start;
+  return absl::OkStatus();
+}
+
+absl::Status DumpOperation::HandItOver() {
+  const HandOver& over = *environment_.hand_over;
+  // For the case that CRIU dies: nobody but us lets the tasks go now.
+  CKPT_RETURN_IF_ERROR(
+      held_->FreezeSeized({.deadline = clock_.Now() + kRefreezeLimit,
+                           .cancel = environment_.cancel}));
+  CKPT_ASSIGN_OR_RETURN(leaving_, LeavingTree::Open(tree_, proc_));
+  CKPT_RETURN_IF_ERROR(ArmGuardian());
+  EnterPhase(v1::PHASE_COMMIT);
+  CKPT_ASSIGN_OR_RETURN(manifest_, pending_->Seal(std::move(manifest_)));
+  absl::Status given =
+      over.give({.image_dir_fd = pending_->dir_fd(),
+                 .image_path = pending_->path(),
+                 .manifest = &manifest_,
+                 .processes = leaving_->processes(),
+                 .frozen_at = frozen_at_,
+                 .check_held = [this] { return held_->CheckFrozen(); }});
+  if (!given.ok()) {
+    // CRIU lets go of tasks that may run then.
+    if (!was_frozen_) (void)held_->freezer().WriteRequest(false);
+    return given;
+  }
+  left_ = true;
+  leaving_->Kill();
+  (void)held_->freezer().WriteRequest(false);
   return absl::OkStatus();
 }
 
@@ -286,9 +314,11 @@ absl::Status DumpOperation::CallCriu() {
 
 absl::Status DumpOperation::CheckJobIsGone() {
   // CRIU has sent SIGKILL to all; they leave in their own time.
+  const absl::Time limit =
+      left_ ? clock_.Now() + absl::Seconds(kFreezeLimitSeconds) : deadline_;
   for (const pid_t pid : tree_) {
     while (!IsGone(proc_, pid)) {
-      if (clock_.Now() > deadline_) {
+      if (clock_.Now() > limit) {
         return absl::AbortedError(absl::StrCat(
             "the image ", pending_->final_path(), " is whole, but process ",
             DescribeTask(proc_, pid),
@@ -323,6 +353,11 @@ absl::Status DumpOperation::Finish() {
   if (held_ != nullptr) {
     CKPT_RETURN_IF_ERROR(held_->scope()->LeaveThawed());
     freezer::EndLease(*job_.group);
+  }
+  if (left_ && environment_.hand_over->keep_image) {
+    // The job is elsewhere: without its image here it is not less so.
+    const absl::Status kept = std::move(*pending_).Publish();
+    if (!kept.ok()) report_.add_warnings(std::string(kept.message()));
   }
   return guardian_->Disarm();
 }
@@ -365,7 +400,7 @@ absl::Status DumpOperation::GiveBack(absl::Status why) {
   }
   if (committed_) {
     why = ExplainLateFailure(why);
-  } else if (frozen_at_ != absl::Time()) {
+  } else if (frozen_at_ != absl::Time() && !left_) {
     const bool frozen = FinalState() == v1::FREEZER_STATE_FROZEN;
     why = WithMessage(
         why, absl::StrCat(why.message(),
@@ -401,7 +436,9 @@ void DumpOperation::FillReport() {
 absl::StatusOr<v1::DumpReport> DumpOperation::Run() {
   CKPT_RETURN_IF_ERROR(Prepare());
   absl::Status status = CallCriu();
-  if (status.ok()) {
+  // Of a job that has left, CRIU has nothing to say any more.
+  if (status.ok() || left_) {
+    if (left_) criu_.reset();
     status = Finish();
   } else if (held_ != nullptr && !committed_) {
     status = held_->ExplainFailure(std::move(status));

@@ -20,6 +20,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/cancellation.h"
+#include "checkpoint/hand_over.h"
 #include "proto/checkpoint.pb.h"
 #include "store/image_store.h"
 
@@ -36,6 +37,9 @@ struct DumpEnvironment {
   // If set: called when CRIU has written its files, which may still be changed,
   // and holds all tasks.  An error gives the job back.
   std::function<absl::Status(int image_dir_fd)> image_written = nullptr;
+  // If set, with a job that is to end: the job goes to somebody else.  Borrowed
+  // for the call.  InvalidArgument with no_freezer.
+  const HandOver* hand_over = nullptr;
   // If set: called when a job that is left alone goes on, and its image, which
   // is complete and was looked at, is not yet on the disk.
   std::function<void()> job_released = nullptr;

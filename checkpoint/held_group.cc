@@ -205,6 +205,29 @@ absl::Status HeldGroup::VerifySeized(const ImageContents& image) {
   return absl::OkStatus();
 }
 
+absl::Status HeldGroup::FreezeSeized(const freezer::FreezeOptions& options) {
+  CKPT_RETURN_IF_ERROR(freezer_.Freeze(options).status());
+  CKPT_ASSIGN_OR_RETURN(const Census now,
+                        freezer::TakeCensus(freezer_.group(), proc_, tree_));
+  if (now != census_) {
+    return absl::AbortedError(absl::StrCat(
+        DescribeChange(proc_, freezer_.group().path(), census_, now),
+        " while the checkpoint held the group; retry"));
+  }
+  return CheckTracers();
+}
+
+absl::Status HeldGroup::CheckFrozen() {
+  CKPT_ASSIGN_OR_RETURN(const v1::CgroupStatus status,
+                        freezer_.GetStatus(/*with_tasks=*/false));
+  if (status.state() == v1::FREEZER_STATE_FROZEN || status.self_freezing()) {
+    return absl::OkStatus();
+  }
+  return absl::AbortedError(
+      absl::StrCat("cgroup ", status.cgroup(),
+                   " was thawed by somebody else while its job was held"));
+}
+
 absl::Status HeldGroup::ExplainFailure(absl::Status why) {
   if (absl::IsAborted(why) || census_.tree.empty()) return why;
   absl::Status meddled = CheckWrites();

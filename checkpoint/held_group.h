@@ -86,6 +86,13 @@ class HeldGroup {
   // ends: the image does not depend any more on what becomes of the group.
   absl::Status VerifySeized(const ImageContents& image);
 
+  // After VerifySeized(): freezes the group once more, with CRIU holding all
+  // tasks, so that they stand still even if CRIU dies.  Errors as Freeze();
+  // Aborted as VerifySeized().
+  absl::Status FreezeSeized(const freezer::FreezeOptions& options);
+  // Nobody has thawed it since.  Aborted.
+  absl::Status CheckFrozen();
+
   // `why` CRIU failed, or, where somebody meddled since Verify(), Aborted that
   // says so, with `why` added.
   absl::Status ExplainFailure(absl::Status why);

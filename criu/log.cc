@@ -147,6 +147,11 @@ absl::Status ExplainFailure(absl::string_view operation, absl::string_view log,
       absl::StrCat("CRIU could not ", operation, ": ", quote));
 }
 
+bool ShowsRelease(absl::string_view log) {
+  // Written when the last task was detached from (cr-restore.c).
+  return absl::StrContains(log, "Restore finished successfully");
+}
+
 bool ShowsLostMemory(absl::string_view log) {
   return absl::StrContains(log, "Can't read mapping page");
 }

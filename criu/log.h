@@ -25,6 +25,10 @@ absl::Status ExplainFailure(absl::string_view operation, absl::string_view log,
 // restores zeroes for shared-memory pages that it cannot read.
 bool ShowsLostMemory(absl::string_view log);
 
+// True if the log of a restore shows that every task was let go, whatever
+// became of CRIU after that.
+bool ShowsRelease(absl::string_view log);
+
 }  // namespace ckpt::criu
 
 #endif  // CKPT_CRIU_LOG_H_

@@ -33,6 +33,7 @@ class WorkDir {
   WorkDir& operator=(const WorkDir&) = delete;
 
   int fd() const { return fd_.get(); }
+  const std::string& path() const { return path_; }
   // After a failure: keeps the log, if CRIU wrote one, and says so at the end
   // of the message.
   absl::Status KeepFor(const absl::Status& why);

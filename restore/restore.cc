@@ -39,6 +39,8 @@ namespace {
 // How long ended tasks may take to be reaped by their parent.
 constexpr absl::Duration kReapLimit = absl::Seconds(5);
 constexpr absl::Duration kKillLimit = absl::Seconds(5);
+// From the word that lets the tasks go to CRIU's end.
+constexpr absl::Duration kReleaseLimit = absl::Seconds(60);
 constexpr absl::Duration kFreezeLimit = absl::Seconds(10);
 // What the guardian grants CRIU to undo things by itself.
 constexpr absl::Duration kGuardianPatience = absl::Milliseconds(1000);
@@ -98,6 +100,7 @@ class RestoreOperation : public criu::Notifications {
   absl::Status ArmGuardian();
   absl::Status CallCriu();
   absl::Status CountTasks(pid_t root);
+  absl::Status AwaitRelease();
   // CRIU and its helpers leave the group to the job.
   absl::Status MoveOthersOut(const std::vector<pid_t>& tree);
   absl::Status WritePidfile();
@@ -122,6 +125,7 @@ class RestoreOperation : public criu::Notifications {
   std::unique_ptr<criu::Session> criu_;
   std::unique_ptr<LastWill> guardian_;
   bool released_ = false;
+  criu::Limits limits_;
   absl::Status freeze_status_;
   pid_t root_ = 0;
   v1::RestoreReport report_;
@@ -294,6 +298,7 @@ absl::Status RestoreOperation::PostRestore(pid_t root) {
   root_ = root;
   CKPT_RETURN_IF_ERROR(CountTasks(root));
   CKPT_RETURN_IF_ERROR(FaultPoint("restore.placed"));
+  CKPT_RETURN_IF_ERROR(AwaitRelease());
   EnterPhase(v1::PHASE_RELEASE);
   CKPT_RETURN_IF_ERROR(WritePidfile());
   // From here on the job is to live, whatever becomes of us.  If we die before
@@ -301,6 +306,16 @@ absl::Status RestoreOperation::PostRestore(pid_t root) {
   CKPT_RETURN_IF_ERROR(guardian_->Disarm());
   CKPT_RETURN_IF_ERROR(FaultPoint("restore.before_release"));
   released_ = true;
+  return absl::OkStatus();
+}
+
+absl::Status RestoreOperation::AwaitRelease() {
+  if (environment_.hold == nullptr) return absl::OkStatus();
+  CKPT_RETURN_IF_ERROR(environment_.hold(
+      {.criu_pidfd = criu_->pidfd(),
+       .criu_log = absl::StrCat(work_dir_->path(), "/", criu::kLogName)}));
+  // However long that took: it is to live now.
+  limits_ = {.deadline = clock_.Now() + kReleaseLimit};
   return absl::OkStatus();
 }
 
@@ -340,10 +355,12 @@ absl::Status RestoreOperation::CallCriu() {
       MergeOptions(image_->manifest().options(), request_.criu());
   EnterPhase(v1::PHASE_BUILD);
   CKPT_RETURN_IF_ERROR(FaultPoint("restore.before_criu"));
-  auto root = criu_->Restore(
-      arguments, *this, {.deadline = deadline_, .cancel = environment_.cancel});
-  CKPT_RETURN_IF_ERROR(root.status());
-  root_ = *root;
+  limits_ = {.deadline = deadline_, .cancel = environment_.cancel};
+  const auto root = criu_->Restore(arguments, *this, limits_);
+  // CRIU may die when its work is done.
+  if (!root.ok() && !(released_ && criu::ShowsRelease(criu_->ReadLog()))) {
+    return root.status();
+  }
   report_.mutable_times()->set_criu_seconds(
       absl::ToDoubleSeconds(clock_.Now() - start));
   return absl::OkStatus();

@@ -26,10 +26,19 @@ namespace ckpt::restore {
 
 inline constexpr double kDefaultTimeoutSeconds = 120;
 
+struct HeldRestore {
+  int criu_pidfd = -1;  // readable when CRIU has died, and the tasks with it
+  std::string criu_log;
+};
+
 struct RestoreEnvironment {
   const ImageStore* store = nullptr;     // borrowed for the call
   std::string criu;                      // path of the binary
   const Cancellation* cancel = nullptr;  // borrowed for the call; may be null
+  // If set: called when all tasks are built, in their groups, and none has run;
+  // they are held until it returns.  OK lets them go, an error kills them, and
+  // so does the death of this process.
+  std::function<absl::Status(const HeldRestore& held)> hold = nullptr;
   // If set: called as the restore gets into each phase.
   std::function<void(v1::Phase phase)> on_phase = nullptr;
 };

@@ -1,0 +1,43 @@
+#include "checkpoint/hand_over.h"
+
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+
+namespace ckpt::checkpoint {
+
+absl::StatusOr<std::unique_ptr<LeavingTree>> LeavingTree::Open(
+    const std::vector<pid_t>& tree, ProcFs& proc) {
+  auto leaving = std::make_unique<LeavingTree>();
+  for (const pid_t pid : tree) {
+    UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+    if (!pidfd.ok()) {
+      return ErrnoToStatus(errno, "hold on to process", absl::StrCat(pid));
+    }
+    CKPT_ASSIGN_OR_RETURN(const ThreadStat stat, proc.Stat(pid));
+    leaving->processes_.push_back({pid, stat.start_ticks});
+    leaving->pidfds_.push_back(std::move(pidfd));
+  }
+  return leaving;
+}
+
+void LeavingTree::Kill() const {
+  for (const UniqueFd& pidfd : pidfds_) {
+    (void)::syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0);
+  }
+}
+
+void LeavingTree::AddKill(PreparedSteps& steps) const {
+  for (const UniqueFd& pidfd : pidfds_) steps.AddKill(pidfd.get());
+}
+
+void LeavingTree::AddWait(PreparedSteps& steps, absl::Duration limit) const {
+  for (const UniqueFd& pidfd : pidfds_) steps.AddWaitExit(pidfd.get(), limit);
+}
+
+}  // namespace ckpt::checkpoint
