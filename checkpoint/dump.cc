@@ -33,9 +33,6 @@ namespace {
 // A dump needs some room besides memory pages, whose amount is not known yet.
 constexpr uint64_t kLeastSpaceBytes = 1 << 20;
 
-// Tasks that CRIU holds are frozen within it.
-constexpr absl::Duration kRefreezeLimit = absl::Seconds(10);
-
 // A task in which a killed CRIU has left its code dies of it within this time
 // (docs/life_of_a_dump.md).
 constexpr absl::Duration kVictimLimit = absl::Milliseconds(100);
@@ -101,11 +98,10 @@ class DumpOperation : public criu::Notifications {
   std::unique_ptr<criu::Session> criu_;
   std::unique_ptr<JoinedProcess> asker_;  // if it stands outside the group
   std::unique_ptr<LastWill> guardian_;
-  std::unique_ptr<LeavingTree> leaving_;  // while it is handed over
+  std::unique_ptr<LeavingTree> leaving_;
   v1::Manifest manifest_;
   bool committed_ = false;
   bool left_ = false;  // handed over
-  bool was_frozen_ = false;
 
   absl::Time criu_started_, frozen_at_;
   absl::Duration our_work_;  // while CRIU waits for us
@@ -114,12 +110,7 @@ class DumpOperation : public criu::Notifications {
 
 absl::Status DumpOperation::Prepare() {
   EnterPhase(v1::PHASE_PREFLIGHT);
-  if (environment_.hand_over != nullptr &&
-      (request_.no_freezer() || leaves_job())) {
-    return absl::InvalidArgumentError(
-        "a job that is handed over is frozen by its group, and ends here; "
-        "nothing was touched");
-  }
+  CKPT_RETURN_IF_ERROR(CheckHandOver(request_, environment_.hand_over));
   CKPT_ASSIGN_OR_RETURN(job_, FindJob(request_, proc_));
   if (job_.group != nullptr) {
     CKPT_ASSIGN_OR_RETURN(held_, HeldGroup::Take(*job_.group,
@@ -139,6 +130,10 @@ absl::Status DumpOperation::Prepare() {
   CKPT_RETURN_IF_ERROR(Preflight(job_, proc_, request_.criu()));
   CKPT_ASSIGN_OR_RETURN(pending_, environment_.store->Begin(request_.image()));
   CKPT_RETURN_IF_ERROR(CheckSpace(pending_->dir_fd(), kLeastSpaceBytes));
+  if (environment_.hand_over != nullptr &&
+      environment_.hand_over->image_begun != nullptr) {
+    environment_.hand_over->image_begun(pending_->dir_fd());
+  }
   const std::string& path = pending_->final_path();
   CKPT_ASSIGN_OR_RETURN(
       work_dir_,
@@ -150,7 +145,6 @@ absl::Status DumpOperation::ArmGuardian() {
   CKPT_ASSIGN_OR_RETURN(auto guardian,
                         ArmDumpGuardian({.criu = *criu_,
                                          .held = held_.get(),
-                                         .was_frozen = was_frozen_,
                                          .asker = asker_.get(),
                                          .over = environment_.hand_over,
                                          .leaving = leaving_.get()}));
@@ -196,11 +190,6 @@ absl::Status DumpOperation::PreDump() {
       absl::ToDoubleSeconds(start - criu_started_));
   EnterPhase(v1::PHASE_FREEZE);
   CKPT_RETURN_IF_ERROR(FaultPoint("dump.before_freeze"));
-  if (held_ != nullptr) {
-    CKPT_ASSIGN_OR_RETURN(const v1::CgroupStatus origin,
-                          held_->freezer().GetStatus(/*with_tasks=*/false));
-    was_frozen_ = origin.self_freezing();
-  }
   CKPT_RETURN_IF_ERROR(ArmGuardian());
   CKPT_RETURN_IF_ERROR(FreezeAndVerify());
   CKPT_RETURN_IF_ERROR(FaultPoint("dump.verified"));
@@ -254,9 +243,9 @@ absl::Status DumpOperation::PostDump() {
 absl::Status DumpOperation::HandItOver() {
   const HandOver& over = *environment_.hand_over;
   // For the case that CRIU dies: nobody but us lets the tasks go now.
-  CKPT_RETURN_IF_ERROR(
-      held_->FreezeSeized({.deadline = clock_.Now() + kRefreezeLimit,
-                           .cancel = environment_.cancel}));
+  CKPT_RETURN_IF_ERROR(held_->FreezeSeized(
+      {.deadline = clock_.Now() + absl::Seconds(kFreezeLimitSeconds),
+       .cancel = environment_.cancel}));
   CKPT_ASSIGN_OR_RETURN(leaving_, LeavingTree::Open(tree_, proc_));
   CKPT_RETURN_IF_ERROR(ArmGuardian());
   EnterPhase(v1::PHASE_COMMIT);
@@ -270,7 +259,8 @@ absl::Status DumpOperation::HandItOver() {
                  .check_held = [this] { return held_->CheckFrozen(); }});
   if (!given.ok()) {
     // CRIU lets go of tasks that may run then.
-    if (!was_frozen_) (void)held_->freezer().WriteRequest(false);
+    if (!held_->hold().give_back_frozen())
+      (void)held_->freezer().WriteRequest(false);
     return given;
   }
   left_ = true;

@@ -21,9 +21,10 @@ void AddGiveBack(const GuardedDump& dump, int request_file,
     return;
   }
   freezer::Freezer& freezer = dump.held->freezer();
+  const bool was_frozen = dump.held->hold().give_back_frozen();
   // A thaw first: CRIU may be about to look at the group.  Never a freeze
   // while CRIU works on the tasks, which would stop both for ever.
-  if (!dump.was_frozen) {
+  if (!was_frozen) {
     steps.AddWrite(request_file, freezer.RequestWord(false));
   }
   steps.AddWaitExit(dump.criu.pidfd(), kPatience);
@@ -31,7 +32,7 @@ void AddGiveBack(const GuardedDump& dump, int request_file,
   steps.AddKillProcessGroup(dump.criu.pid());  // its helpers
   steps.AddWaitExit(dump.criu.pidfd(), kPatience);
   // CRIU leaves the group as it found it, which is frozen.
-  steps.AddWrite(request_file, freezer.RequestWord(dump.was_frozen));
+  steps.AddWrite(request_file, freezer.RequestWord(was_frozen));
 }
 
 // Not one instruction of the job runs here any more: the tasks are killed while

@@ -18,7 +18,6 @@ namespace ckpt::checkpoint {
 struct GuardedDump {
   const criu::Session& criu;
   HeldGroup* held = nullptr;             // null with no_freezer
-  bool was_frozen = false;               // before the dump
   const JoinedProcess* asker = nullptr;  // to be moved back
   // While the job is handed over: both, or none.
   const HandOver* over = nullptr;

@@ -11,6 +11,17 @@
 
 namespace ckpt::checkpoint {
 
+absl::Status CheckHandOver(const v1::DumpRequest& request,
+                           const HandOver* over) {
+  if (over == nullptr || !(request.no_freezer() || request.leave_running() ||
+                           request.leave_frozen())) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      "a job that is handed over is frozen by its group, and ends here; "
+      "nothing was touched");
+}
+
 absl::StatusOr<std::unique_ptr<LeavingTree>> LeavingTree::Open(
     const std::vector<pid_t>& tree, ProcFs& proc) {
   auto leaving = std::make_unique<LeavingTree>();

@@ -29,6 +29,7 @@
 #include "base/prepared_steps.h"
 #include "base/proc.h"
 #include "base/unique_fd.h"
+#include "proto/checkpoint.pb.h"
 #include "proto/image.pb.h"
 
 namespace ckpt::checkpoint {
@@ -55,8 +56,14 @@ struct HandOver {
   int decision_dir_fd = -1;
   std::string decision_name;
   std::function<absl::Status(const GivenJob& job)> give;
+  // If set: called with the directory that CRIU is going to write into.
+  std::function<void(int image_dir_fd)> image_begun = nullptr;
   bool keep_image = false;  // give it its name when the job has left
 };
+
+// InvalidArgument for a dump that cannot be one; `over` may be null.
+absl::Status CheckHandOver(const v1::DumpRequest& request,
+                           const HandOver* over);
 
 // The processes of a tree that is held, so that nothing else is ever killed in
 // their place.  Not thread-safe.
