@@ -19,24 +19,41 @@ absl::Status Denied(const Caller& caller, Verb verb, absl::string_view what) {
       "was touched"));
 }
 
+std::string Now() {
+  return absl::FormatTime(absl::RFC3339_full, absl::Now(), absl::UTCTimeZone());
+}
+
+std::string TextOf(const AuditLine& line) {
+  google::protobuf::util::JsonPrintOptions options;
+  options.always_print_primitive_fields = true;
+  std::string json;
+  (void)google::protobuf::util::MessageToJsonString(line, &json, options);
+  return absl::StrCat("audit ", json, "\n");
+}
+
 }  // namespace
 
 void Gate::Write(const Caller& caller, Verb verb,
                  const std::vector<std::string>& cgroups,
                  absl::string_view subject, bool allowed) const {
   AuditLine line;
-  line.set_time(
-      absl::FormatTime(absl::RFC3339_full, absl::Now(), absl::UTCTimeZone()));
+  line.set_time(Now());
   line.set_caller(caller.name);
   line.set_verb(Verb_Name(verb));
   for (const std::string& cgroup : cgroups) line.add_cgroups(cgroup);
   line.set_subject(std::string(subject));
   line.set_allowed(allowed);
-  google::protobuf::util::JsonPrintOptions options;
-  options.always_print_primitive_fields = true;
-  std::string json;
-  (void)google::protobuf::util::MessageToJsonString(line, &json, options);
-  audit_(absl::StrCat("audit ", json, "\n"));
+  line.set_address(caller.address);
+  audit_(TextOf(line));
+}
+
+void Gate::RefusedConnection(absl::string_view reason) const {
+  AuditLine line;
+  line.set_time(Now());
+  line.set_caller("unknown");
+  line.set_verb("CONNECT");
+  line.set_reason(std::string(reason));
+  audit_(TextOf(line));
 }
 
 absl::Status Gate::AdmitVerb(const Caller& caller, Verb verb,

@@ -43,6 +43,9 @@ class Gate {
                      const std::vector<std::string>& cgroups,
                      absl::string_view subject) const;
 
+  // Writes down a connection that was refused before anybody was known.
+  void RefusedConnection(absl::string_view reason) const;
+
   // What lists are filtered by; not written down.
   bool MaySee(const Caller& caller, Verb verb, absl::string_view cgroup) const {
     return policy_.Allows(caller, verb, cgroup);

@@ -47,6 +47,21 @@ class GateTest : public testing::Test {
                    [this](const std::string& line) { lines_.push_back(line); }};
 };
 
+TEST_F(GateTest, RefusedConnectionIsWrittenDownWithItsReason) {
+  gate_.RefusedConnection("certificate verify failed");
+  const AuditLine line = OnlyLine();
+  EXPECT_FALSE(line.allowed());
+  EXPECT_EQ(line.verb(), "CONNECT");
+  EXPECT_EQ(line.reason(), "certificate verify failed");
+}
+
+TEST_F(GateTest, WhereACallerCallsFromIsWrittenDown) {
+  Caller caller = Seven();
+  caller.address = "ipv4:10.0.0.1:4711";
+  EXPECT_FALSE(gate_.Admit(caller, KILL, {"/jobs"}, "").ok());
+  EXPECT_EQ(OnlyLine().address(), "ipv4:10.0.0.1:4711");
+}
+
 TEST_F(GateTest, WhatIsAllowedPassesAndIsWrittenDown) {
   EXPECT_EQ(gate_.Admit(Seven(), FREEZE, {"/jobs/a", "/jobs/b"}, ""),
             absl::OkStatus());

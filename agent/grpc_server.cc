@@ -3,10 +3,9 @@
 #include <chrono>
 #include <utility>
 
+#include "agent/caller_source.h"
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
 #include "grpcpp/health_check_service_interface.h"
-#include "grpcpp/server.h"
-#include "grpcpp/server_builder.h"
 #include "grpcpp/server_posix.h"
 
 namespace ckpt::agent {
@@ -20,21 +19,16 @@ constexpr auto kGrace = std::chrono::milliseconds(200);
 class GrpcServer : public CallerServer {
  public:
   GrpcServer(const Desks& desks, const Caller& caller)
-      : service_(desks, caller) {
+      : service_(desks, CallerSource::Of(caller)) {
     grpc::ServerBuilder builder;
     builder.RegisterService(&service_);
-    builder.SetMaxReceiveMessageSize(kMaxRequestBytes);
-    // Reflection is the one service that has threads of its own.
-    builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
-    builder.SetSyncServerOption(grpc::ServerBuilder::MIN_POLLERS, 1);
-    builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, 1);
+    ConfigureGrpcServer(builder);
     server_ = builder.BuildAndStart();
   }
 
   ~GrpcServer() override {
     if (server_ == nullptr) return;
-    server_->Shutdown(std::chrono::system_clock::now() + kGrace);
-    server_->Wait();
+    EndGrpcServer(*server_);
   }
 
   void Serve(UniqueFd connection) override {
@@ -52,6 +46,19 @@ class GrpcServer : public CallerServer {
 void EnableGrpcExtras() {
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+}
+
+void ConfigureGrpcServer(grpc::ServerBuilder& builder) {
+  builder.SetMaxReceiveMessageSize(kMaxRequestBytes);
+  // Reflection is the one service that has threads of its own.
+  builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
+  builder.SetSyncServerOption(grpc::ServerBuilder::MIN_POLLERS, 1);
+  builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, 1);
+}
+
+void EndGrpcServer(grpc::Server& server) {
+  server.Shutdown(std::chrono::system_clock::now() + kGrace);
+  server.Wait();
 }
 
 std::unique_ptr<CallerServer> MakeGrpcServer(const Desks& desks,

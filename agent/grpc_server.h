@@ -1,4 +1,4 @@
-// A gRPC server for one local caller.
+// A gRPC server for one local caller, and what all servers have in common.
 #ifndef CKPT_AGENT_GRPC_SERVER_H_
 #define CKPT_AGENT_GRPC_SERVER_H_
 
@@ -7,6 +7,8 @@
 #include "agent/caller.h"
 #include "agent/local_listener.h"
 #include "agent/service.h"
+#include "grpcpp/server.h"
+#include "grpcpp/server_builder.h"
 
 namespace ckpt::agent {
 
@@ -17,6 +19,11 @@ void EnableGrpcExtras();
 // The desks are borrowed for the server's life.
 std::unique_ptr<CallerServer> MakeGrpcServer(const Desks& desks,
                                              const Caller& caller);
+
+// For servers of other kinds: limits, threads.
+void ConfigureGrpcServer(grpc::ServerBuilder& builder);
+// Gives calls a moment to end, cuts them off, and returns when none is left.
+void EndGrpcServer(grpc::Server& server);
 
 }  // namespace ckpt::agent
 

@@ -31,6 +31,7 @@
 #include "agent/real_work.h"
 #include "agent/service.h"
 #include "agent/service_manager.h"
+#include "agent/tls_server.h"
 #include "agent/worker_pool.h"
 #include "base/cancellation.h"
 #include "base/host.h"
@@ -170,7 +171,19 @@ absl::Status Serve(const Options& options, const ServiceManager& manager) {
   LocalListener listener(
       std::move(socket), UserNames::Real(),
       [&desks](const Caller& caller) { return MakeGrpcServer(desks, caller); });
-  Log(absl::StrCat("version ", kVersion, " listens on unix:", socket_path));
+  WatchHandshakes(
+      [&gate](const std::string& reason) { gate.RefusedConnection(reason); },
+      &Log);
+  std::unique_ptr<TlsServer> remote;
+  if (!options.listen.empty()) {
+    CKPT_ASSIGN_OR_RETURN(
+        remote, TlsServer::Start(
+                    desks, {.listen = options.listen, .files = options.tls}));
+  }
+  Log(absl::StrCat("version ", kVersion, " listens on unix:", socket_path,
+                   remote == nullptr
+                       ? ""
+                       : absl::StrCat(" and, by TLS, on ", remote->address())));
   manager.Tell("READY=1");
   AwaitStop(manager);
   manager.Tell("STOPPING=1");

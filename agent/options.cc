@@ -33,10 +33,10 @@ absl::Status SetGroup(const std::string& value, UserNames& names,
 absl::Status Set(const std::string& flag, const std::string& value,
                  UserNames& names, Options& options) {
   const std::map<std::string, std::string*> texts = {
-      {"socket", &options.socket},
-      {"policy", &options.policy_file},
-      {"store", &options.store},
-      {"criu", &options.criu}};
+      {"socket", &options.socket},     {"policy", &options.policy_file},
+      {"listen", &options.listen},     {"tls-ca", &options.tls.ca},
+      {"tls-cert", &options.tls.cert}, {"tls-key", &options.tls.key},
+      {"store", &options.store},       {"criu", &options.criu}};
   if (const auto text = texts.find(flag); text != texts.end()) {
     *text->second = value;
     return absl::OkStatus();
@@ -94,13 +94,19 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& words,
 
 std::string Usage() {
   return "usage: ckptd [OPTION...]\n\n"
-         "Does for other programs, on a unix socket, what ckpt does: man "
+         "Does for other programs what ckpt does: man "
          "ckptd.\n\n"
          "  --socket PATH      where it listens (/run/ckpt/ckptd.sock)\n"
          "  --group NAME       the group of users that may connect, besides "
          "root\n"
          "  --policy FILE      who may do what (/etc/ckpt/policy; without one, "
          "root alone)\n"
+         "  --listen HOST:PORT where it listens for other machines, by mutual "
+         "TLS (nowhere)\n"
+         "  --tls-ca FILE      authority of their certificates "
+         "(/etc/ckpt/tls/ca.pem)\n"
+         "  --tls-cert FILE    this node's certificate (cert.pem there)\n"
+         "  --tls-key FILE     its key (key.pem there)\n"
          "  --store DIR        where images live (/var/lib/ckpt)\n"
          "  --criu PATH        the CRIU to run ($CKPT_CRIU, /opt/ckpt, PATH)\n"
          "  --workers N        dumps and restores at a time (4)\n"

@@ -12,6 +12,7 @@
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
 #include "agent/policy.h"
+#include "rpc/tls_files.h"
 
 namespace ckpt::agent {
 
@@ -23,9 +24,11 @@ struct Options {
   std::string socket;           // "": ckptd.sock in the run directory
   absl::optional<gid_t> group;  // who besides root may connect
   std::string policy_file;      // "": kDefaultPolicyFile, if it is there
-  std::string store;            // "": the default one
-  std::string criu;             // "": where it is looked for by itself
-  size_t workers = 4;           // dumps and restores at a time
+  std::string listen;           // HOST:PORT for other machines; "": none
+  rpc::TlsFiles tls = rpc::TlsFiles::Default();
+  std::string store;   // "": the default one
+  std::string criu;    // "": where it is looked for by itself
+  size_t workers = 4;  // dumps and restores at a time
   absl::Duration stop_timeout = absl::Seconds(60);
 };
 

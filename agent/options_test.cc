@@ -30,6 +30,18 @@ TEST(OptionsTest, ValueMayFollowOrBeJoined) {
   EXPECT_EQ(options->stop_timeout, absl::Milliseconds(1500));
 }
 
+TEST(OptionsTest, OtherMachinesAreListenedToOnlyWhenAskedFor) {
+  EXPECT_EQ(Parse({})->listen, "");
+  EXPECT_EQ(Parse({})->tls.key, "/etc/ckpt/tls/key.pem");
+  const auto options = Parse({"--listen", "[::]:7070", "--tls-ca=/a",
+                              "--tls-cert=/b", "--tls-key=/c"});
+  ASSERT_TRUE(options.ok()) << options.status();
+  EXPECT_EQ(options->listen, "[::]:7070");
+  EXPECT_EQ(options->tls.ca, "/a");
+  EXPECT_EQ(options->tls.cert, "/b");
+  EXPECT_EQ(options->tls.key, "/c");
+}
+
 TEST(OptionsTest, GroupMayBeAName) {
   const auto options = Parse({"--group", "root"});
   ASSERT_TRUE(options.ok()) << options.status();

@@ -110,8 +110,11 @@ UserNames& UserNames::Real() {
 
 Policy Policy::RootOnly() {
   Policy policy;
-  policy.entries_.push_back(
-      {.uids = {0}, .gids = {}, .verbs = {ALL}, .cgroups = {""}});
+  policy.entries_.push_back({.uids = {0},
+                             .gids = {},
+                             .clients = {},
+                             .verbs = {ALL},
+                             .cgroups = {""}});
   return policy;
 }
 
@@ -132,6 +135,12 @@ absl::StatusOr<Policy::Entry> Policy::ParseRule(const Rule& rule,
     }
     entry.gids.push_back(gid);
   }
+  for (const std::string& client : rule.client()) {
+    if (client.empty()) {
+      return absl::InvalidArgumentError("client \"\" is no name");
+    }
+    entry.clients.push_back(client);
+  }
   for (const int verb : rule.verb()) {
     if (verb == VERB_UNSPECIFIED) {
       return absl::InvalidArgumentError("VERB_UNSPECIFIED is no verb");
@@ -142,11 +151,12 @@ absl::StatusOr<Policy::Entry> Policy::ParseRule(const Rule& rule,
     CKPT_RETURN_IF_ERROR(CheckPath(path));
     entry.cgroups.push_back(path == "/" ? "" : path);
   }
-  const char* const missing = entry.uids.empty() && entry.gids.empty()
-                                  ? "local_user or local_group"
-                              : entry.verbs.empty()   ? "verb"
-                              : entry.cgroups.empty() ? "cgroup"
-                                                      : nullptr;
+  const char* const missing =
+      entry.uids.empty() && entry.gids.empty() && entry.clients.empty()
+          ? "local_user, local_group or client"
+      : entry.verbs.empty()   ? "verb"
+      : entry.cgroups.empty() ? "cgroup"
+                              : nullptr;
   if (missing != nullptr) {
     return absl::InvalidArgumentError(
         absl::StrCat("it has no ", missing, ", and so allows nothing"));
@@ -197,7 +207,11 @@ bool Policy::IsFor(const Entry& entry, const Caller& caller, Verb verb) {
   const bool named =
       (caller.uid.has_value() && Contains(entry.uids, *caller.uid)) ||
       std::any_of(caller.gids.begin(), caller.gids.end(),
-                  [&](gid_t gid) { return Contains(entry.gids, gid); });
+                  [&](gid_t gid) { return Contains(entry.gids, gid); }) ||
+      std::any_of(caller.clients.begin(), caller.clients.end(),
+                  [&](const std::string& client) {
+                    return Contains(entry.clients, client);
+                  });
   return named && (Contains(entry.verbs, ALL) || Contains(entry.verbs, verb));
 }
 

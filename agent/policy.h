@@ -63,6 +63,7 @@ class Policy {
   struct Entry {
     std::vector<uid_t> uids;
     std::vector<gid_t> gids;
+    std::vector<std::string> clients;
     std::vector<Verb> verbs;
     std::vector<std::string> cgroups;  // without a slash at the end
   };

@@ -5,6 +5,8 @@
 
 #include <fstream>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
@@ -33,6 +35,12 @@ Caller User(uid_t uid, std::vector<gid_t> gids = {}) {
   return caller;
 }
 
+Caller Client(std::vector<std::string> names) {
+  Caller caller;
+  caller.clients = std::move(names);
+  return caller;
+}
+
 Policy Parsed(const std::string& text) {
   FakeUserNames names;
   auto policy = Policy::Parse(text, names);
@@ -51,6 +59,28 @@ constexpr char kAlice[] =
     "# a comment\n"
     "rule { local_user: 'alice' verb: FREEZE verb: THAW cgroup: '/jobs' }\n"
     "rule { local_group: 'batch' verb: ALL cgroup: '/batch' }\n";
+
+TEST(PolicyTest, ClientsAreKnownByAnyNameOfTheirCertificateToTheLetter) {
+  const Policy policy = Parsed(
+      "rule { client: 'node2' client: 'spiffe://x/ctl' verb: DUMP cgroup: "
+      "'/jobs' }");
+  EXPECT_TRUE(policy.Allows(Client({"node2"}), DUMP, "/jobs/a"));
+  EXPECT_TRUE(policy.Allows(Client({"a", "spiffe://x/ctl"}), DUMP, "/jobs"));
+  EXPECT_FALSE(policy.Allows(Client({"node2"}), RESTORE, "/jobs"));
+  EXPECT_FALSE(policy.Allows(Client({"node2"}), DUMP, "/other"));
+  for (const char* const name :
+       {"node", "node22", "NODE2", "spiffe://x/ctl/", "*", ""}) {
+    EXPECT_FALSE(policy.AllowsSomewhere(Client({name}), DUMP)) << name;
+  }
+  EXPECT_FALSE(policy.AllowsSomewhere(Client({}), DUMP));
+}
+
+TEST(PolicyTest, UsersAndClientsAreNotTakenForEachOther) {
+  const Policy policy =
+      Parsed("rule { client: '0' client: 'root' verb: ALL cgroup: '/' }");
+  EXPECT_FALSE(policy.AllowsSomewhere(User(0, {0}), DUMP));
+  EXPECT_FALSE(Policy::RootOnly().AllowsSomewhere(Client({"root", "0"}), DUMP));
+}
 
 TEST(PolicyTest, AllowsWhatARuleNames) {
   const Policy policy = Parsed(kAlice);

@@ -43,138 +43,154 @@ constexpr double kDefaultSeconds = 10;
 AgentService::Unary* AgentService::Freeze(Context* context,
                                           const v1::FreezeRequest* request,
                                           v1::FreezeResponse* response) {
+  const Caller caller = callers_.CallerOf(*context);
   return UnaryCall::Start(desks_.calls, [=, this](const Cancellation& cancel) {
-    return Fill(
-        desks_.groups.Freeze(
-            caller_, WithinDeadline(*request, *context, kDefaultSeconds),
-            cancel),
-        response);
+    return Fill(desks_.groups.Freeze(
+                    caller, WithinDeadline(*request, *context, kDefaultSeconds),
+                    cancel),
+                response);
   });
 }
 
 AgentService::Unary* AgentService::Thaw(Context* context,
                                         const v1::ThawRequest* request,
                                         v1::FreezeResponse* response) {
+  const Caller caller = callers_.CallerOf(*context);
   return UnaryCall::Start(desks_.calls, [=, this](const Cancellation& cancel) {
-    return Fill(
-        desks_.groups.Thaw(caller_,
-                           WithinDeadline(*request, *context, kDefaultSeconds),
-                           cancel),
-        response);
+    return Fill(desks_.groups.Thaw(
+                    caller, WithinDeadline(*request, *context, kDefaultSeconds),
+                    cancel),
+                response);
   });
 }
 
-AgentService::Unary* AgentService::Status(Context*,
+AgentService::Unary* AgentService::Status(Context* context,
                                           const v1::StatusRequest* request,
                                           v1::StatusResponse* response) {
+  const Caller caller = callers_.CallerOf(*context);
   return UnaryCall::Start(desks_.calls, [=, this](const Cancellation&) {
-    return Fill(desks_.groups.Status(caller_, *request), response);
+    return Fill(desks_.groups.Status(caller, *request), response);
   });
 }
 
 AgentService::Unary* AgentService::Kill(Context* context,
                                         const v1::KillRequest* request,
                                         v1::KillResponse* response) {
+  const Caller caller = callers_.CallerOf(*context);
   return UnaryCall::Start(desks_.calls, [=, this](const Cancellation& cancel) {
-    return Fill(
-        desks_.groups.Kill(caller_,
-                           WithinDeadline(*request, *context, kDefaultSeconds),
-                           cancel),
-        response);
+    return Fill(desks_.groups.Kill(
+                    caller, WithinDeadline(*request, *context, kDefaultSeconds),
+                    cancel),
+                response);
   });
 }
 
 grpc::ServerWriteReactor<v1::WatchEvent>* AgentService::Watch(
-    Context*, const v1::WatchRequest* request) {
+    Context* context, const v1::WatchRequest* request) {
+  const Caller caller = callers_.CallerOf(*context);
   return WatchCall::Start(
       desks_.watches,
       [=, this](const Cancellation& cancel, const WatchCall::Emit& emit) {
-        return desks_.groups.Watch(caller_, *request, cancel, emit);
+        return desks_.groups.Watch(caller, *request, cancel, emit);
       });
 }
 
-AgentService::Unary* AgentService::Check(Context*,
+AgentService::Unary* AgentService::Check(Context* context,
                                          const v1::CheckRequest* request,
                                          v1::CheckReport* response) {
+  const Caller caller = callers_.CallerOf(*context);
   return UnaryCall::Start(desks_.calls, [=, this](const Cancellation&) {
-    return Fill(desks_.jobs.Check(caller_, *request), response);
+    return Fill(desks_.jobs.Check(caller, *request), response);
   });
 }
 
-AgentService::Unary* AgentService::Dump(Context*,
+AgentService::Unary* AgentService::Dump(Context* context,
                                         const v1::DumpOperationRequest* request,
                                         v1::Operation* response) {
+  const Caller caller = callers_.CallerOf(*context);
   return UnaryCall::Start(desks_.calls, [=, this](const Cancellation&) {
-    return Fill(desks_.jobs.Dump(caller_, *request), response);
+    return Fill(desks_.jobs.Dump(caller, *request), response);
   });
 }
 
 AgentService::Unary* AgentService::Restore(
-    Context*, const v1::RestoreOperationRequest* request,
+    Context* context, const v1::RestoreOperationRequest* request,
     v1::Operation* response) {
+  const Caller caller = callers_.CallerOf(*context);
   return UnaryCall::Start(desks_.calls, [=, this](const Cancellation&) {
-    return Fill(desks_.jobs.Restore(caller_, *request), response);
+    return Fill(desks_.jobs.Restore(caller, *request), response);
   });
 }
 
-AgentService::Unary* AgentService::ListImages(Context*,
+AgentService::Unary* AgentService::ListImages(Context* context,
                                               const v1::ListImagesRequest*,
                                               v1::ImageListReport* response) {
+  const Caller caller = callers_.CallerOf(*context);
   return UnaryCall::Start(desks_.calls, [=, this](const Cancellation&) {
-    return Fill(desks_.jobs.ListImages(caller_), response);
+    return Fill(desks_.jobs.ListImages(caller), response);
   });
 }
 
-AgentService::Unary* AgentService::GetImage(Context*,
+AgentService::Unary* AgentService::GetImage(Context* context,
                                             const v1::ImageRequest* request,
                                             v1::ImageReport* response) {
+  const Caller caller = callers_.CallerOf(*context);
   return UnaryCall::Start(desks_.calls, [=, this](const Cancellation&) {
-    return Fill(desks_.jobs.GetImage(caller_, *request), response);
+    return Fill(desks_.jobs.GetImage(caller, *request), response);
   });
 }
 
-AgentService::Unary* AgentService::VerifyImage(Context*,
+AgentService::Unary* AgentService::VerifyImage(Context* context,
                                                const v1::ImageRequest* request,
                                                v1::VerifyReport* response) {
+  const Caller caller = callers_.CallerOf(*context);
   return UnaryCall::Start(desks_.calls, [=, this](const Cancellation&) {
-    return Fill(desks_.jobs.VerifyImage(caller_, *request), response);
+    return Fill(desks_.jobs.VerifyImage(caller, *request), response);
   });
 }
 
-AgentService::Unary* AgentService::RemoveImage(Context*,
+AgentService::Unary* AgentService::RemoveImage(Context* context,
                                                const v1::ImageRequest* request,
                                                v1::RemoveReport* response) {
+  const Caller caller = callers_.CallerOf(*context);
   return UnaryCall::Start(desks_.calls, [=, this](const Cancellation&) {
-    return Fill(desks_.jobs.RemoveImage(caller_, *request), response);
+    return Fill(desks_.jobs.RemoveImage(caller, *request), response);
   });
 }
 
 AgentService::Unary* AgentService::GetOperation(
-    Context*, const v1::OperationRequest* request, v1::Operation* response) {
+    Context* context, const v1::OperationRequest* request,
+    v1::Operation* response) {
+  const Caller caller = callers_.CallerOf(*context);
   return UnaryCall::Start(desks_.calls, [=, this](const Cancellation&) {
-    return Fill(desks_.jobs.GetOperation(caller_, *request), response);
+    return Fill(desks_.jobs.GetOperation(caller, *request), response);
   });
 }
 
 AgentService::Unary* AgentService::ListOperations(
-    Context*, const v1::ListOperationsRequest*, v1::OperationList* response) {
+    Context* context, const v1::ListOperationsRequest*,
+    v1::OperationList* response) {
+  const Caller caller = callers_.CallerOf(*context);
   return UnaryCall::Start(desks_.calls, [=, this](const Cancellation&) {
-    return Fill(desks_.jobs.ListOperations(caller_), response);
+    return Fill(desks_.jobs.ListOperations(caller), response);
   });
 }
 
 AgentService::Unary* AgentService::CancelOperation(
-    Context*, const v1::OperationRequest* request, v1::Operation* response) {
+    Context* context, const v1::OperationRequest* request,
+    v1::Operation* response) {
+  const Caller caller = callers_.CallerOf(*context);
   return UnaryCall::Start(desks_.calls, [=, this](const Cancellation&) {
-    return Fill(desks_.jobs.CancelOperation(caller_, *request), response);
+    return Fill(desks_.jobs.CancelOperation(caller, *request), response);
   });
 }
 
 grpc::ServerWriteReactor<v1::Operation>* AgentService::WatchOperation(
-    Context*, const v1::OperationRequest* request) {
+    Context* context, const v1::OperationRequest* request) {
+  const Caller caller = callers_.CallerOf(*context);
   return OperationCall::Start(
       desks_.calls, desks_.operations, request->operation_id(),
-      [=, this] { return desks_.jobs.GetOperation(caller_, *request); });
+      [=, this] { return desks_.jobs.GetOperation(caller, *request); });
 }
 
 }  // namespace ckpt::agent

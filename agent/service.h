@@ -1,15 +1,16 @@
 // The gRPC service: proto/agent.proto, by the callback API.  Nothing here
 // decides anything: each call is handed to a worker, and there to a desk.
 //
-//   AgentService service(desks, caller);
+//   AgentService service(desks, CallerSource::Of(caller));
 //   builder.RegisterService(&service);
 //
 // No reaction blocks.  Calls that find no free worker are refused with
 // UNAVAILABLE, watches beyond their limit with RESOURCE_EXHAUSTED.
 //
-// All calls that come to one AgentService are of one caller: who a connection
-// is from is known before gRPC gets it (agent/local_listener.h), so that no
-// call can be taken for somebody else's.
+// Who calls is told by the connection, never by a message: either all that
+// comes to one AgentService is of one caller (agent/local_listener.h), or each
+// call is of the certificate that its connection was made with
+// (agent/tls_server.h).
 //
 // Thread-safe.
 #ifndef CKPT_AGENT_SERVICE_H_
@@ -17,7 +18,7 @@
 
 #include <utility>
 
-#include "agent/caller.h"
+#include "agent/caller_source.h"
 #include "agent/group_desk.h"
 #include "agent/job_desk.h"
 #include "agent/operations.h"
@@ -38,8 +39,8 @@ struct Desks {
 
 class AgentService : public v1::Agent::CallbackService {
  public:
-  AgentService(const Desks& desks, Caller caller)
-      : desks_(desks), caller_(std::move(caller)) {}
+  AgentService(const Desks& desks, CallerSource callers)
+      : desks_(desks), callers_(std::move(callers)) {}
 
   using Context = grpc::CallbackServerContext;
   using Unary = grpc::ServerUnaryReactor;
@@ -80,7 +81,7 @@ class AgentService : public v1::Agent::CallbackService {
 
  private:
   const Desks desks_;
-  const Caller caller_;
+  const CallerSource callers_;
 };
 
 }  // namespace ckpt::agent

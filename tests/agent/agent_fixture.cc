@@ -19,8 +19,8 @@ constexpr int kUnavailable = 14;
 
 }  // namespace
 
-void AgentTest::StartAgent(const std::string& fault,
-                           const std::string& policy) {
+void AgentTest::StartAgent(const std::string& fault, const std::string& policy,
+                           const std::vector<std::string>& flags) {
   std::vector<std::string> argv = {RunfilesPath("agent/ckptd"),
                                    "--socket",
                                    socket_,
@@ -33,6 +33,7 @@ void AgentTest::StartAgent(const std::string& fault,
                               : policy);
   ASSERT_EQ(::chmod(file.c_str(), 0600), 0);
   argv.push_back(file);
+  argv.insert(argv.end(), flags.begin(), flags.end());
   agent_ = std::make_unique<RunningCkpt>(argv, fault);
   const absl::Time deadline = Soon();
   while (!absl::StrContains(AgentLog(), "listens on")) {

@@ -27,9 +27,10 @@ namespace ckpt {
 class AgentTest : public testing::Test {
  protected:
   // Returns when it takes requests.  CKPT_FAULT=`fault` is for it alone;
-  // `policy`, if not empty, is its policy file; all may connect.
-  void StartAgent(const std::string& fault = "",
-                  const std::string& policy = "");
+  // `policy`, if not empty, is its policy file; `flags` are more of its flags.
+  // All may connect.
+  void StartAgent(const std::string& fault = "", const std::string& policy = "",
+                  const std::vector<std::string>& flags = {});
 
   void StartJob(CgroupVersion version, const std::string& workload,
                 std::vector<std::string> args = {});

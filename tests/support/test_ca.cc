@@ -1,7 +1,5 @@
 #include "tests/support/test_ca.h"
 
-#include <cstdio>
-
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "gtest/gtest.h"
@@ -18,20 +16,6 @@ std::string TestCa::Make(const std::string& names, int days) const {
   std::string first = names.substr(0, names.find(','));
   first = first.substr(first.rfind('/') + 1);
   return absl::StrCat(dir_.File("ca"), "/", first);
-}
-
-void TestCa::Renew(const std::string& names, int days) const {
-  const std::string first = names.substr(0, names.find(','));
-  const std::string place =
-      absl::StrCat(dir_.File("ca"), "/", first.substr(first.rfind('/') + 1));
-  const std::string old = dir_.MakeDirectory("old") + "/tls";
-  ASSERT_EQ(std::rename(place.c_str(), old.c_str()), 0);
-  const std::string fresh = Make(names, days);
-  for (const char* const name : {"/key.pem", "/cert.pem", "/ca.pem"}) {
-    ASSERT_EQ(std::rename((fresh + name).c_str(), (old + name).c_str()), 0);
-  }
-  ASSERT_EQ(std::remove(fresh.c_str()), 0);
-  ASSERT_EQ(std::rename(old.c_str(), place.c_str()), 0);
 }
 
 }  // namespace ckpt

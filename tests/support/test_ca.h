@@ -21,10 +21,6 @@ class TestCa {
   // first name.  Fails the test when it cannot.
   std::string Make(const std::string& names, int days = 30) const;
 
-  // Makes it anew, in the place of the one that is there: each file is written
-  // beside and renamed, the key first.
-  void Renew(const std::string& names, int days = 30) const;
-
  private:
   TestDir dir_;
 };
