@@ -1,6 +1,8 @@
 #include "checkpoint/findings.h"
 
+#include <algorithm>
 #include <string>
+#include <utility>
 
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
@@ -27,6 +29,16 @@ bool IsInTheWay(const v1::CheckFinding& finding) {
          finding.level() == v1::CheckFinding::LEVEL_BLOCKER;
 }
 
+v1::CheckReport MakeReport(std::vector<v1::CheckFinding> findings) {
+  v1::CheckReport report;
+  report.set_usable(
+      std::none_of(findings.begin(), findings.end(), &IsInTheWay));
+  for (v1::CheckFinding& finding : findings) {
+    *report.add_findings() = std::move(finding);
+  }
+  return report;
+}
+
 absl::Status ToStatus(const v1::CheckReport& report) {
   if (report.usable()) return absl::OkStatus();
   v1::CheckReport payload = report;
@@ -51,7 +63,6 @@ absl::Status ToStatus(const v1::CheckReport& report) {
   if (in_the_way > 1) {
     absl::StrAppend(&message, "; and ", in_the_way - 1, " more of that weight");
   }
-  absl::StrAppend(&message, "; nothing was touched");
   absl::Status status(will_pass && first != nullptr
                           ? absl::StatusCode::kUnavailable
                           : absl::StatusCode::kFailedPrecondition,

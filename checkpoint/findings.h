@@ -2,6 +2,8 @@
 #ifndef CKPT_CHECKPOINT_FINDINGS_H_
 #define CKPT_CHECKPOINT_FINDINGS_H_
 
+#include <vector>
+
 #include "absl/status/status.h"
 #include "proto/check.pb.h"
 
@@ -13,6 +15,9 @@ inline constexpr char kCheckReportUrl[] =
 
 // What is in the way of anything.
 bool IsInTheWay(const v1::CheckFinding& finding);
+
+// A report of them; usable unless one is in the way.
+v1::CheckReport MakeReport(std::vector<v1::CheckFinding> findings);
 
 // OK when report.usable.  Otherwise FailedPrecondition, or Unavailable when all
 // that is in the way will pass, with the report (without what is OK and without

@@ -57,30 +57,41 @@ void AddPipes(ProcFs& proc, pid_t pid, std::map<std::string, Ends>& pipes) {
   }
 }
 
-absl::Status LeadsOut(ProcFs& proc, const std::string& pipe, const Ends& inside,
-                      const Ends& outside) {
-  return absl::FailedPreconditionError(absl::StrCat(
+v1::CheckFinding LeadsOut(ProcFs& proc, const std::string& pipe,
+                          const Ends& inside, const Ends& outside) {
+  v1::CheckFinding finding;
+  finding.set_subject("outside pipe");
+  finding.set_level(v1::CheckFinding::LEVEL_BLOCKER);
+  finding.set_found(absl::StrCat(
       "descriptor ", inside.fd, " of process ", DescribeTask(proc, inside.pid),
       " is the ", inside.reading ? "reading" : "writing", " end of ", pipe,
       ", whose other end is outside the job, in process ",
-      DescribeTask(proc, outside.pid),
-      ": after a restore nobody would be there; let the job use files, or "
-      "allow it with --external ",
-      pipe, " and give it a pipe at the restore with --inherit-fd fd[N]:", pipe,
-      "; nothing was touched"));
+      DescribeTask(proc, outside.pid)));
+  finding.set_meaning("where nobody would be after a restore");
+  finding.set_option(absl::StrCat("--external ", pipe));
+  finding.set_advice(absl::StrCat(
+      "let the job use files, or allow it with ", finding.option(),
+      " and give it a pipe at the restore with --inherit-fd fd[N]:", pipe));
+  finding.set_pid(inside.pid);
+  finding.set_fd(inside.fd);
+  if (const auto stat = proc.Stat(inside.pid); stat.ok()) {
+    finding.set_comm(stat->comm);
+  }
+  return finding;
 }
 
 }  // namespace
 
-absl::Status CheckPipes(ProcFs& proc, const std::vector<pid_t>& tree,
-                        const v1::CriuOptions& options) {
+absl::StatusOr<absl::optional<v1::CheckFinding>> FindOutsidePipe(
+    ProcFs& proc, const std::vector<pid_t>& tree,
+    const v1::CriuOptions& options) {
   std::map<std::string, Ends> inside;
   for (const pid_t pid : tree) AddPipes(proc, pid, inside);
   for (const std::string& known : options.external()) inside.erase(known);
   for (auto it = inside.begin(); it != inside.end();) {
     it = it->second.complete() ? inside.erase(it) : std::next(it);
   }
-  if (inside.empty()) return absl::OkStatus();
+  if (inside.empty()) return absl::nullopt;
 
   CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> processes, proc.Processes());
   for (const pid_t pid : processes) {
@@ -95,7 +106,7 @@ absl::Status CheckPipes(ProcFs& proc, const std::vector<pid_t>& tree,
       if (has_other_end) return LeadsOut(proc, pipe, ours->second, theirs);
     }
   }
-  return absl::OkStatus();
+  return absl::nullopt;
 }
 
 }  // namespace ckpt::checkpoint

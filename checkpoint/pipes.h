@@ -12,20 +12,23 @@
 
 #include <vector>
 
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/optional.h"
 #include "base/proc.h"
+#include "proto/check.pb.h"
 #include "proto/checkpoint.pb.h"
 
 namespace ckpt::checkpoint {
 
-// FailedPrecondition, with the process, the descriptor, the pipe and who has
-// its other end, when a process of `tree` has one end of a pipe, none of the
-// tree has the other one, and a process outside has, and options.external does
-// not list the pipe.  A pipe whose other end is closed is no matter.
+// A finding, with the process, the descriptor, the pipe and who has its other
+// end, when a process of `tree` has one end of a pipe, none of the tree has the
+// other one, and a process outside has, and options.external does not list the
+// pipe.  A pipe whose other end is closed is no matter.
 //
 // Processes outside are looked at only if there is a pipe in question.
-absl::Status CheckPipes(ProcFs& proc, const std::vector<pid_t>& tree,
-                        const v1::CriuOptions& options);
+absl::StatusOr<absl::optional<v1::CheckFinding>> FindOutsidePipe(
+    ProcFs& proc, const std::vector<pid_t>& tree,
+    const v1::CriuOptions& options);
 
 }  // namespace ckpt::checkpoint
 

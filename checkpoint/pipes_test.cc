@@ -5,6 +5,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/fake_proc.h"
+#include "checkpoint/findings.h"
 #include "gtest/gtest.h"
 
 namespace ckpt::checkpoint {
@@ -31,7 +32,12 @@ class PipesTest : public testing::Test {
   }
 
   absl::Status Check(const v1::CriuOptions& options = {}) {
-    return CheckPipes(proc_, {kJob, kChild}, options);
+    const auto found = FindOutsidePipe(proc_, {kJob, kChild}, options);
+    if (!found.ok()) return found.status();
+    v1::CheckReport report;
+    report.set_usable(!found->has_value());
+    if (found->has_value()) *report.add_findings() = **found;
+    return ToStatus(report);
   }
 
   FakeProcFs proc_;

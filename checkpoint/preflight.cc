@@ -4,9 +4,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <memory>
 #include <set>
 #include <string>
+#include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -15,6 +17,9 @@
 #include "absl/time/time.h"
 #include "base/clock.h"
 #include "base/status.h"
+#include "checkpoint/findings.h"
+#include "checkpoint/job_files.h"
+#include "checkpoint/job_findings.h"
 #include "checkpoint/pipes.h"
 #include "freezer/freezer.h"
 #include "freezer/lookup.h"
@@ -24,36 +29,10 @@ namespace {
 
 constexpr char kUntouched[] = "; nothing was touched";
 
+constexpr char kVfork[] = "vfork";
+
 // How long a frozen task may take to come to rest.
 constexpr absl::Duration kRestLimit = absl::Milliseconds(100);
-
-// What CRIU refuses only after it has held the job for a while, or in words
-// that name nothing.  Targets of /proc/PID/fd links.
-struct BadFile {
-  absl::string_view target;
-  absl::string_view name;
-};
-constexpr BadFile kBadFiles[] = {
-    {"anon_inode:[io_uring]", "an io_uring"},
-    {"anon_inode:[userfaultfd]", "a userfaultfd"},
-    {"anon_inode:bpf-map", "a BPF map"},
-    {"anon_inode:bpf-prog", "a BPF program"},
-    {"anon_inode:[perf_event]", "a perf event"},
-};
-
-absl::Status CheckFiles(ProcFs& proc, pid_t pid) {
-  const auto files = proc.OpenFiles(pid);
-  if (!files.ok()) return absl::OkStatus();  // ended meanwhile
-  for (const OpenFile& file : *files) {
-    for (const BadFile& bad : kBadFiles) {
-      if (file.target != bad.target) continue;
-      return absl::FailedPreconditionError(
-          absl::StrCat("process ", DescribeTask(proc, pid), " has ", bad.name,
-                       " open, which CRIU cannot dump", kUntouched));
-    }
-  }
-  return absl::OkStatus();
-}
 
 bool HasCapSysResource() {
   __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
@@ -63,38 +42,54 @@ bool HasCapSysResource() {
           (1U << (CAP_SYS_RESOURCE % 32))) != 0;
 }
 
+v1::CheckFinding Blocker(absl::string_view subject, const ThreadStat& task,
+                         absl::string_view found, absl::string_view meaning,
+                         absl::string_view advice) {
+  v1::CheckFinding finding;
+  finding.set_subject(std::string(subject));
+  finding.set_level(v1::CheckFinding::LEVEL_BLOCKER);
+  finding.set_found(std::string(found));
+  finding.set_meaning(std::string(meaning));
+  finding.set_advice(std::string(advice));
+  finding.set_pid(task.pid);
+  finding.set_comm(task.comm);
+  return finding;
+}
+
 // CRIU reads a task's limits by prlimit(), which needs the same ids or
 // CAP_SYS_RESOURCE.
-absl::Status CheckOwner(ProcFs& proc, pid_t pid) {
-  const auto ids = proc.StatusField(pid, "Uid");
-  if (!ids.ok()) return absl::OkStatus();
+void JudgeOwner(ProcFs& proc, const SurveyedProcess& process,
+                FindingList& list) {
+  constexpr Rule kOwner = {
+      "other user",
+      "and this ckpt lacks CAP_SYS_RESOURCE, without which CRIU cannot read "
+      "its limits",
+      "give ckpt the capability, or run the job in a user namespace of its "
+      "own"};
+  const auto ids = proc.StatusField(process.stat.pid, "Uid");
+  if (!ids.ok()) return;
   uint32_t uid = 0;
   const std::vector<std::string> fields =
       absl::StrSplit(*ids, absl::ByAnyChar("\t "), absl::SkipEmpty());
   if (fields.empty() || !absl::SimpleAtoi(fields.front(), &uid) ||
       uid == ::getuid()) {
-    return absl::OkStatus();
+    return;
   }
-  return absl::FailedPreconditionError(absl::StrCat(
-      "process ", DescribeTask(proc, pid), " runs as user ", uid,
-      ", and this ckpt lacks CAP_SYS_RESOURCE, without which CRIU cannot read "
-      "its limits; give ckpt the capability, or run the job in a user "
-      "namespace "
-      "of its own",
-      kUntouched));
+  list.Add(kOwner, absl::StrCat(process.Name(), " runs as user ", uid),
+           &process);
 }
 
-absl::Status CheckTracer(ProcFs& proc, pid_t tid) {
-  const auto tracer = proc.StatusField(tid, "TracerPid");
-  if (!tracer.ok() || tracer->empty() || *tracer == "0") {
-    return absl::OkStatus();
-  }
+void JudgeTracer(ProcFs& proc, const ThreadStat& task,
+                 std::vector<v1::CheckFinding>& found) {
+  const auto tracer = proc.StatusField(task.tid, "TracerPid");
+  if (!tracer.ok() || tracer->empty() || *tracer == "0") return;
   pid_t pid = 0;
   (void)absl::SimpleAtoi(*tracer, &pid);
-  return absl::FailedPreconditionError(
-      absl::StrCat("task ", DescribeTask(proc, tid), " is traced by process ",
-                   DescribeTask(proc, pid),
-                   "; end the tracer (debugger, strace) and retry"));
+  found.push_back(Blocker(
+      "traced", task,
+      absl::StrCat("task ", DescribeTask(proc, task.tid),
+                   " is traced by process ", DescribeTask(proc, pid)),
+      "which CRIU would have to be", "end the tracer (debugger, strace)"));
 }
 
 std::string ReadWord(ProcFs& proc, pid_t pid, const std::string& file) {
@@ -122,13 +117,14 @@ bool IsVforkWait(absl::string_view wchan) {
 // `frozen`: null unless the task is.  One that enters vfork() counts as frozen
 // a moment before it sleeps (wait_for_vfork_done() in Linux's kernel/fork.c),
 // and on a busy machine it may lose its CPU in that moment.
-absl::Status CheckThread(ProcFs& proc, pid_t tid, Clock* frozen) {
+void JudgeThread(ProcFs& proc, pid_t tid, Clock* frozen,
+                 std::vector<v1::CheckFinding>& found) {
   const absl::Time start = frozen == nullptr ? absl::Time() : frozen->Now();
   absl::StatusOr<ThreadStat> stat;
   std::string wchan;
   while (true) {
     stat = proc.Stat(tid);
-    if (!stat.ok()) return absl::OkStatus();
+    if (!stat.ok()) return;
     if (stat->state == 'D') wchan = ReadWord(proc, tid, "wchan");
     const bool is_on_its_way =
         stat->state == 'R' || (stat->state == 'D' && wchan == "0");
@@ -139,36 +135,52 @@ absl::Status CheckThread(ProcFs& proc, pid_t tid, Clock* frozen) {
     frozen->Sleep(absl::Milliseconds(1));
   }
   if (stat->state == 'D' && IsVforkWait(wchan)) {
-    return absl::UnavailableError(
-        absl::StrCat("task ", tid, " (", stat->comm,
-                     ") waits in vfork() for its child, where CRIU cannot "
-                     "stop it; retry when the child has started its program"));
+    v1::CheckFinding finding =
+        Blocker(kVfork, *stat,
+                absl::StrCat("task ", tid, " (", stat->comm,
+                             ") waits in vfork() for its child"),
+                "where CRIU cannot stop it",
+                "retry when the child has started its program");
+    finding.set_will_pass(true);
+    found.push_back(std::move(finding));
   }
-  return CheckTracer(proc, tid);
+  JudgeTracer(proc, *stat, found);
 }
 
-absl::Status CheckProcess(ProcFs& proc, pid_t pid, bool is_root,
-                          Clock* frozen) {
+void JudgeProcess(ProcFs& proc, pid_t pid, bool is_root, Clock* frozen,
+                  std::vector<v1::CheckFinding>& found) {
   const auto stat = proc.Stat(pid);
-  if (!stat.ok()) return absl::OkStatus();
-  const std::string who = absl::StrCat(pid, " (", stat->comm, ")");
+  if (!stat.ok()) return;
+  const std::string who = absl::StrCat("process ", pid, " (", stat->comm, ")");
   if (stat->state == 'Z' || stat->state == 'X') {
-    if (!is_root) return absl::OkStatus();
-    return absl::FailedPreconditionError(absl::StrCat(
-        "process ", who, ", the root of the tree, has ended already"));
+    if (!is_root) return;
+    found.push_back(
+        Blocker("ended", *stat,
+                absl::StrCat(who, ", the root of the tree, has ended already"),
+                "", "name the tree of a child"));
+    return;
   }
   if (IsStopped(proc, *stat)) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("process ", who,
-                     " is stopped (SIGSTOP or the like), and CRIU would "
-                     "hang on it; send it SIGCONT and retry"));
+    found.push_back(
+        Blocker("stopped", *stat,
+                absl::StrCat(who, " is stopped (SIGSTOP or the like)"),
+                "and with a v1 freezer CRIU would hang on it",
+                "send it SIGCONT and retry"));
+    return;
   }
   const auto threads = proc.Threads(pid);
-  if (!threads.ok()) return absl::OkStatus();
-  for (const pid_t tid : *threads) {
-    CKPT_RETURN_IF_ERROR(CheckThread(proc, tid, frozen));
+  if (!threads.ok()) return;
+  for (const pid_t tid : *threads) JudgeThread(proc, tid, frozen, found);
+}
+
+std::vector<v1::CheckFinding> JudgeTasks(ProcFs& proc,
+                                         const std::vector<pid_t>& tree,
+                                         Clock* frozen) {
+  std::vector<v1::CheckFinding> found;
+  for (size_t i = 0; i < tree.size(); ++i) {
+    JudgeProcess(proc, tree[i], /*is_root=*/i == 0, frozen, found);
   }
-  return absl::OkStatus();
+  return found;
 }
 
 absl::Status FrozenElsewhere(const freezer::Cgroup& group,
@@ -193,15 +205,24 @@ absl::StatusOr<std::string> FrozenBelow(freezer::Cgroup& group, ProcFs& proc) {
   return std::string();
 }
 
+v1::CheckFinding FreezerFinding(const absl::Status& status) {
+  v1::CheckFinding finding;
+  finding.set_subject("other freezer");
+  finding.set_level(v1::CheckFinding::LEVEL_BLOCKER);
+  finding.set_found(std::string(status.message()));
+  return finding;
+}
+
 }  // namespace
 
 absl::Status CheckTasks(ProcFs& proc, const std::vector<pid_t>& tree,
                         Clock* frozen) {
-  for (size_t i = 0; i < tree.size(); ++i) {
-    CKPT_RETURN_IF_ERROR(
-        CheckProcess(proc, tree[i], /*is_root=*/i == 0, frozen));
+  v1::CheckReport report;
+  for (v1::CheckFinding& finding : JudgeTasks(proc, tree, frozen)) {
+    *report.add_findings() = std::move(finding);
   }
-  return absl::OkStatus();
+  report.set_usable(report.findings().empty());
+  return ToStatus(report);
 }
 
 absl::Status CheckOtherFreezers(const Job& job, ProcFs& proc,
@@ -243,24 +264,73 @@ absl::Status CheckOtherFreezers(const Job& job, ProcFs& proc,
       " is frozen, with which CRIU would hang; thaw it and retry"));
 }
 
-absl::Status Preflight(const Job& job, ProcFs& proc,
-                       const v1::CriuOptions& options) {
+absl::StatusOr<v1::CheckReport> Examine(const Job& job, ProcFs& proc,
+                                        const v1::CriuOptions& options,
+                                        JobSurvey* survey) {
   CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> tree,
                         ProcessTree(proc, job.root));
   const pid_t self = ::getpid();
-  const bool may_read_limits = HasCapSysResource();
-  for (const pid_t pid : tree) {
-    if (pid == self) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          "ckpt itself (process ", self, ") belongs to the tree of process ",
-          job.root, "; start it from outside", kUntouched));
-    }
-    if (!may_read_limits) CKPT_RETURN_IF_ERROR(CheckOwner(proc, pid));
-    CKPT_RETURN_IF_ERROR(CheckFiles(proc, pid));
+  if (std::find(tree.begin(), tree.end(), self) != tree.end()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "ckpt itself (process ", self, ") belongs to the tree of process ",
+        job.root, "; start it from outside"));
   }
-  CKPT_RETURN_IF_ERROR(CheckPipes(proc, tree, options));
-  CKPT_RETURN_IF_ERROR(CheckTasks(proc, tree));
-  return CheckOtherFreezers(job, proc, tree);
+  JobSurvey seen = SurveyJob(tree, proc, JobFiles::Real());
+  FindingList list(options);
+  for (v1::CheckFinding& finding : JudgeTasks(proc, tree, nullptr)) {
+    list.Add(std::move(finding));
+  }
+  if (!HasCapSysResource()) {
+    for (const SurveyedProcess& process : seen.processes) {
+      JudgeOwner(proc, process, list);
+    }
+  }
+  JudgeJob(seen, list);
+  JudgeSockets(seen, list);
+  CKPT_ASSIGN_OR_RETURN(absl::optional<v1::CheckFinding> pipe,
+                        FindOutsidePipe(proc, tree, options));
+  if (pipe.has_value()) list.Add(*std::move(pipe));
+  const absl::Status freezers = CheckOtherFreezers(job, proc, tree);
+  if (freezers.code() == absl::StatusCode::kFailedPrecondition) {
+    list.Add(FreezerFinding(freezers));
+  } else {
+    CKPT_RETURN_IF_ERROR(freezers);
+  }
+  v1::CheckReport report = MakeReport(list.Take());
+  report.set_root_pid(job.root);
+  report.set_processes(static_cast<int32_t>(tree.size()));
+  for (const SurveyedProcess& process : seen.processes) {
+    report.set_threads(report.threads() +
+                       static_cast<int32_t>(process.threads.size()));
+  }
+  if (job.group != nullptr) report.set_cgroup(job.group->path());
+  if (survey != nullptr) *survey = std::move(seen);
+  return report;
+}
+
+absl::Status Preflight(const Job& job, ProcFs& proc,
+                       const v1::CriuOptions& options,
+                       std::vector<std::string>* warnings) {
+  absl::StatusOr<v1::CheckReport> report = Examine(job, proc, options);
+  if (!report.ok()) {
+    return WithMessage(report.status(),
+                       absl::StrCat(report.status().message(), kUntouched));
+  }
+  bool usable = true;
+  for (v1::CheckFinding& finding : *report->mutable_findings()) {
+    if (finding.will_pass() && finding.subject() != kVfork) {
+      finding.set_level(v1::CheckFinding::LEVEL_WARNING);
+    } else if (IsInTheWay(finding)) {
+      usable = false;
+    } else if (warnings != nullptr) {
+      warnings->push_back(
+          absl::StrCat(finding.found(), ", ", finding.meaning()));
+    }
+  }
+  report->set_usable(usable);
+  const absl::Status status = ToStatus(*report);
+  if (status.ok()) return status;
+  return WithMessage(status, absl::StrCat(status.message(), kUntouched));
 }
 
 }  // namespace ckpt::checkpoint

@@ -8,21 +8,37 @@
 
 #include <sys/types.h>
 
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "base/clock.h"
 #include "base/proc.h"
 #include "checkpoint/job.h"
+#include "checkpoint/job_survey.h"
+#include "proto/check.pb.h"
 #include "proto/checkpoint.pb.h"
 
 namespace ckpt::checkpoint {
 
-// Before anything is touched: everything below, and CheckPipes().
-// FailedPrecondition names the task or group and says what to do; Unavailable
-// (a task waits in vfork()) says that it will pass.
+// Everything that is in the way of a dump with those options, or worth telling:
+// what follows below, JudgeJob(), JudgeSockets() and FindOutsidePipe().  Fills
+// findings, usable and the counts.  `survey`: if not null, what was seen.
+//   NotFound            the root is gone
+//   FailedPrecondition  this process is of the tree
+absl::StatusOr<v1::CheckReport> Examine(const Job& job, ProcFs& proc,
+                                        const v1::CriuOptions& options = {},
+                                        JobSurvey* survey = nullptr);
+
+// The same for a dump, before anything is touched.  FailedPrecondition names
+// the task or group and says what to do; Unavailable (a task waits in vfork())
+// says that it will pass; findings.h tells of the payload.  What may pass until
+// the job is frozen does not count.  `warnings`: if not null, what does not
+// refuse the dump.
 absl::Status Preflight(const Job& job, ProcFs& proc,
-                       const v1::CriuOptions& options = {});
+                       const v1::CriuOptions& options = {},
+                       std::vector<std::string>* warnings = nullptr);
 
 // The part that can change until the job is frozen: no task is stopped by job
 // control, traced from outside, waiting in vfork(), or a zombie root.  Run

@@ -1,5 +1,7 @@
 #include "preflight/preflight.h"
 
+#include "absl/time/time.h"
+#include "base/clock.h"
 #include "base/proc.h"
 #include "base/status.h"
 #include "checkpoint/findings.h"
@@ -20,17 +22,11 @@ absl::StatusOr<v1::CheckReport> CheckJob(const v1::CheckRequest& request) {
   ProcFs& proc = ProcFs::Real();
   CKPT_ASSIGN_OR_RETURN(const checkpoint::Job job,
                         checkpoint::FindJob(dump, proc));
-  v1::CheckReport report;
-  report.set_cgroup(job.group->path());
-  report.set_root_pid(job.root);
-  const absl::Status status = checkpoint::Preflight(job, proc, request.criu());
-  if (!status.ok()) {
-    v1::CheckFinding& finding = *report.add_findings();
-    finding.set_subject("job");
-    finding.set_level(v1::CheckFinding::LEVEL_BLOCKER);
-    finding.set_found(std::string(status.message()));
-  }
-  report.set_usable(status.ok());
+  Clock& clock = Clock::Real();
+  const absl::Time start = clock.Now();
+  CKPT_ASSIGN_OR_RETURN(v1::CheckReport report,
+                        checkpoint::Examine(job, proc, request.criu()));
+  report.set_seconds(absl::ToDoubleSeconds(clock.Now() - start));
   return report;
 }
 
