@@ -154,9 +154,9 @@ void FillUnixPeer(uint64_t inode, pid_t owner, SocketFacts& facts) {
   }
 }
 
-bool HasUnread(int fd) {
-  pollfd wanted = {fd, POLLIN, 0};
-  return ::poll(&wanted, 1, 0) > 0 && (wanted.revents & POLLIN) != 0;
+bool Polls(int fd, short event) {
+  pollfd wanted = {fd, event, 0};
+  return ::poll(&wanted, 1, 0) > 0 && (wanted.revents & event) != 0;
 }
 
 }  // namespace
@@ -180,8 +180,13 @@ absl::StatusOr<SocketFacts> ReadSocketFacts(int fd, pid_t owner) {
     facts.bound = !facts.name.empty();
     facts.peer_name = UnixName(Get(&::getpeername, fd));
     if (!facts.listening) FillUnixPeer(facts.inode, owner, facts);
+    // A peer without an inode was closed, or was not accepted yet.
+    if (facts.peer_inode == 0 &&
+        (facts.type == SOCK_DGRAM || Polls(fd, POLLHUP))) {
+      facts.connected = false;
+    }
   } else if (facts.family == AF_NETLINK) {
-    facts.has_unread = HasUnread(fd);
+    facts.has_unread = Polls(fd, POLLIN);
   }
   return facts;
 }

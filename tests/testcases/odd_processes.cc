@@ -25,7 +25,7 @@
 namespace ckpt {
 namespace {
 
-// The child of a process that does nothing.
+// A child that has called `body`, and does nothing more.
 template <typename Body>
 pid_t Child(Body body) {
   int ready[2];
@@ -112,11 +112,6 @@ void ChildPidNamespace(const OddArguments&) {
   Child([] {});
 }
 
-void Chroot(const OddArguments& arguments) {
-  Must(::chroot(ArgumentOf(arguments, 0).c_str()), "chroot");
-  Must(::chdir("/"), "chdir");
-}
-
 void ChildIds(const OddArguments&) {
   Child([] {
     Must(::setgid(65534), "setgid");
@@ -153,16 +148,14 @@ void OwnMaster(const OddArguments&) {
   Must(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), "openpt");
 }
 
-// In the session and group of a process that is not of the job: exec'ed by
-// one.
 void Nothing(const OddArguments&) {}
 
-// As a child of a process that is gone, in its session.
-void ChildLeftSession(const OddArguments&) {
+// A child that leads a session of its own.
+void ChildSession(const OddArguments&) {
   Child([] { Must(::setsid(), "setsid"); });
 }
 
-void Deaf(const OddArguments&) { ::prctl(PR_SET_DUMPABLE, 0); }
+void NotDumpable(const OddArguments&) { ::prctl(PR_SET_DUMPABLE, 0); }
 
 }  // namespace
 
@@ -185,13 +178,12 @@ const std::vector<OddKind>& OddProcesses() {
       {"child_cgroup", &ChildUnshares<CLONE_NEWCGROUP>},
       {"child_pid", &ChildPidNamespace},
       {"child_ids", &ChildIds},
-      {"child_session", &ChildLeftSession},
-      {"chroot", &Chroot},
+      {"child_session", &ChildSession},
       {"controlling_tty", &ControllingTty},
       {"open_tty", &OpenTty},
       {"own_tty", &OwnTty},
       {"own_master", &OwnMaster},
-      {"not_dumpable", &Deaf},
+      {"not_dumpable", &NotDumpable},
   };
   return kinds;
 }

@@ -1,7 +1,6 @@
 // Kinds of odd_job that are a socket.
 
 #include <arpa/inet.h>
-#include <linux/if_alg.h>
 #include <linux/if_packet.h>
 #include <linux/netlink.h>
 #include <linux/vm_sockets.h>
@@ -77,10 +76,10 @@ void UnixPair(const OddArguments&) {
 }
 
 // The other end is closed.
+template <int type>
 void UnixHalfPair(const OddArguments&) {
   int ends[2];
-  Must(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends),
-       "socketpair");
+  Must(::socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ends), "socketpair");
   ::close(ends[0]);
 }
 
@@ -194,7 +193,8 @@ const std::vector<OddKind>& OddSockets() {
       {"unix_bound", &UnixBound<SOCK_DGRAM>},
       {"unix_pair", &UnixPair<SOCK_STREAM>},
       {"unix_dgram_pair", &UnixPair<SOCK_DGRAM>},
-      {"unix_half_pair", &UnixHalfPair},
+      {"unix_half_pair", &UnixHalfPair<SOCK_STREAM>},
+      {"unix_dgram_half_pair", &UnixHalfPair<SOCK_DGRAM>},
       {"unix_not_accepted", &UnixNotAccepted},
       {"tcp_listen", &TcpListen},
       {"tcp_plain", &TcpPlain},
@@ -204,7 +204,6 @@ const std::vector<OddKind>& OddSockets() {
       {"tcp_half_closed", &TcpHalfClosed},
       {"tcp_closed", &TcpClosed},
       {"mptcp", &Mptcp},
-      {"sctp", &Plain<AF_INET, SOCK_STREAM, IPPROTO_SCTP>},
       {"udp", &UdpBound},
       {"udp_corked", &UdpCorked},
       {"udplite", &Plain<AF_INET, SOCK_DGRAM, IPPROTO_UDPLITE>},
@@ -217,11 +216,7 @@ const std::vector<OddKind>& OddSockets() {
       {"netlink_unread", &NetlinkUnread},
       {"netlink_uevent", &Plain<AF_NETLINK, SOCK_RAW, NETLINK_KOBJECT_UEVENT>},
       {"vsock", &Plain<AF_VSOCK, SOCK_STREAM, 0>},
-      {"alg", &Plain<AF_ALG, SOCK_SEQPACKET, 0>},
-      {"key", &Plain<AF_KEY, SOCK_RAW, 2>},
-      {"can", &Plain<AF_CAN, SOCK_RAW, 1>},
       {"xdp", &Plain<AF_XDP, SOCK_RAW, 0>},
-      {"tipc", &Plain<AF_TIPC, SOCK_SEQPACKET, 0>},
   };
   return kinds;
 }
