@@ -1,5 +1,8 @@
 #include "base/host.h"
 
+#ifdef __x86_64__
+#include <cpuid.h>
+#endif
 #include <sys/utsname.h>
 
 #include <cstdlib>
@@ -34,6 +37,20 @@ HostInfo ReadHostInfo() {
     }
   }
   return host;
+}
+
+CpuState ReadCpuState() {
+  CpuState state;
+#ifdef __x86_64__
+  // CPUID leaf 0xD, subleaf 0: EDX:EAX are the features, EBX is the size for
+  // those that are switched on.
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  if (__get_cpuid_count(0xd, 0, &eax, &ebx, &ecx, &edx) != 0) {
+    state.bytes = ebx;
+    state.features = (static_cast<uint64_t>(edx) << 32) | eax;
+  }
+#endif
+  return state;
 }
 
 std::string BootId() {

@@ -2,6 +2,7 @@
 #ifndef CKPT_BASE_HOST_H_
 #define CKPT_BASE_HOST_H_
 
+#include <cstdint>
 #include <string>
 
 namespace ckpt {
@@ -16,6 +17,14 @@ struct HostInfo {
 
 // Never fails: what cannot be read is empty.
 HostInfo ReadHostInfo();
+
+// How much the kernel keeps of a thread's CPU state (XSAVE): a restore needs a
+// CPU that has it all.
+struct CpuState {
+  uint32_t bytes = 0;     // 0: not known
+  uint64_t features = 0;  // bits of XCR0
+};
+CpuState ReadCpuState();
 
 // Another one after each start of the kernel; "" when it cannot be read.
 std::string BootId();

@@ -127,11 +127,7 @@ absl::Status DumpOperation::Prepare() {
         "--no-freezer: tasks were stopped one by one by ptrace; that none "
         "escaped, and that no other task was involved, is not verified");
   }
-  std::vector<std::string> warnings;
-  CKPT_RETURN_IF_ERROR(Preflight(job_, proc_, request_.criu(), &warnings));
-  for (std::string& warning : warnings) {
-    report_.add_warnings(std::move(warning));
-  }
+  CKPT_RETURN_IF_ERROR(Preflight(job_, proc_, request_.criu(), &report_));
   CKPT_ASSIGN_OR_RETURN(pending_, environment_.store->Begin(request_.image()));
   CKPT_RETURN_IF_ERROR(CheckSpace(pending_->dir_fd(), kLeastSpaceBytes));
   if (environment_.hand_over != nullptr &&

@@ -309,8 +309,7 @@ absl::StatusOr<v1::CheckReport> Examine(const Job& job, ProcFs& proc,
 }
 
 absl::Status Preflight(const Job& job, ProcFs& proc,
-                       const v1::CriuOptions& options,
-                       std::vector<std::string>* warnings) {
+                       const v1::CriuOptions& options, v1::DumpReport* dump) {
   absl::StatusOr<v1::CheckReport> report = Examine(job, proc, options);
   if (!report.ok()) {
     return WithMessage(report.status(),
@@ -322,8 +321,8 @@ absl::Status Preflight(const Job& job, ProcFs& proc,
       finding.set_level(v1::CheckFinding::LEVEL_WARNING);
     } else if (IsInTheWay(finding)) {
       usable = false;
-    } else if (warnings != nullptr) {
-      warnings->push_back(
+    } else if (dump != nullptr) {
+      dump->add_warnings(
           absl::StrCat(finding.found(), ", ", finding.meaning()));
     }
   }

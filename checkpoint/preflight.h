@@ -34,11 +34,11 @@ absl::StatusOr<v1::CheckReport> Examine(const Job& job, ProcFs& proc,
 // The same for a dump, before anything is touched.  FailedPrecondition names
 // the task or group and says what to do; Unavailable (a task waits in vfork())
 // says that it will pass; findings.h tells of the payload.  What may pass until
-// the job is frozen does not count.  `warnings`: if not null, what does not
-// refuse the dump.
+// the job is frozen does not count.  What does not refuse the dump becomes a
+// warning of `dump`, if that is not null.
 absl::Status Preflight(const Job& job, ProcFs& proc,
                        const v1::CriuOptions& options = {},
-                       std::vector<std::string>* warnings = nullptr);
+                       v1::DumpReport* dump = nullptr);
 
 // The part that can change until the job is frozen: no task is stopped by job
 // control, traced from outside, waiting in vfork(), or a zombie root.  Run

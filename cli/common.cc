@@ -134,6 +134,15 @@ absl::StatusOr<std::unique_ptr<freezer::Cgroup>> GroupFlag(
   return freezer::FindCgroup(arguments.Get("cgroup"), hierarchy);
 }
 
+absl::StatusOr<std::unique_ptr<rpc::Client>> NodeAt(const Arguments& arguments,
+                                                    const std::string& node) {
+  rpc::KeepGrpcQuiet();
+  return rpc::Client::Connect({.node = node,
+                               .tls = {.ca = arguments.Get("tls-ca"),
+                                       .cert = arguments.Get("tls-cert"),
+                                       .key = arguments.Get("tls-key")}});
+}
+
 absl::StatusOr<std::unique_ptr<rpc::Client>> NodeFlag(
     const Arguments& arguments, const std::string& without) {
   for (const char* const flag : {"store", "criu", "criu-config", "root",
@@ -143,12 +152,8 @@ absl::StatusOr<std::unique_ptr<rpc::Client>> NodeFlag(
           "--", flag, " is for this machine, and does not go with --node"));
     }
   }
-  rpc::KeepGrpcQuiet();
-  return rpc::Client::Connect(
-      {.node = arguments.Has("node") ? arguments.Get("node") : without,
-       .tls = {.ca = arguments.Get("tls-ca"),
-               .cert = arguments.Get("tls-cert"),
-               .key = arguments.Get("tls-key")}});
+  return NodeAt(arguments,
+                arguments.Has("node") ? arguments.Get("node") : without);
 }
 
 Output DescribeFreeze(v1::FreezeResponse response) {

@@ -52,6 +52,9 @@ absl::Status SetGroups(const Arguments& arguments, Request& request) {
 // `without` is the agent where the flag is not there.
 absl::StatusOr<std::unique_ptr<rpc::Client>> NodeFlag(
     const Arguments& arguments, const std::string& without = "");
+// An agent that another flag names, with the --tls flags of WithNodeFlag().
+absl::StatusOr<std::unique_ptr<rpc::Client>> NodeAt(const Arguments& arguments,
+                                                    const std::string& node);
 // Gives back what ended ckpts have left (freezer/recover.h), as every verb does
 // first that changes anything; a line on standard error tells of each group.
 void RecoverFirst();

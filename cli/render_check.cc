@@ -35,15 +35,20 @@ void AppendFinding(const v1::CheckFinding& finding, std::string& text) {
 
 // A job's verdict.
 std::string JobVerdict(const v1::CheckReport& report) {
-  if (!report.usable()) return "this job cannot be dumped and restored so\n";
-  return "nothing is in the way\n";
+  if (report.usable()) return "nothing is in the way\n";
+  return "this job, as it is, cannot be dumped and restored so\n";
 }
 
 }  // namespace
 
 std::string RenderFindings(const v1::CheckReport& report) {
   std::string text;
+  std::string node;
   for (const v1::CheckFinding& finding : report.findings()) {
+    if (finding.node() != node) {
+      node = finding.node();
+      absl::StrAppend(&text, "at ", node, ":\n");
+    }
     AppendFinding(finding, text);
   }
   return text;

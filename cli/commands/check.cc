@@ -6,7 +6,6 @@
 #include "cli/common.h"
 #include "cli/render.h"
 #include "preflight/preflight.h"
-#include "rpc/client.h"
 
 namespace ckpt::cli {
 namespace {
@@ -46,12 +45,24 @@ absl::StatusOr<v1::CheckReport> CheckSource(const Arguments& arguments,
 absl::Status AddDestination(const Arguments& arguments, const Context& context,
                             v1::CheckReport& report) {
   const std::string name = arguments.Get("to");
-  CKPT_ASSIGN_OR_RETURN(const auto node, rpc::Client::Connect({.node = name}));
+  CKPT_ASSIGN_OR_RETURN(const auto node, NodeAt(arguments, name));
   v1::CheckRequest request;
   *request.mutable_needs() = report.needs();
   request.set_into_cgroup(arguments.Get("into"));
-  CKPT_ASSIGN_OR_RETURN(v1::CheckReport there,
-                        node->Check(request, context.cancel));
+  auto answer = node->Check(request, context.cancel);
+  if (absl::IsUnavailable(answer.status())) {
+    // What was found here is worth telling, too.
+    v1::CheckFinding& finding = *report.add_findings();
+    finding.set_subject("destination");
+    finding.set_level(v1::CheckFinding::LEVEL_BLOCKER);
+    finding.set_found(std::string(answer.status().message()));
+    finding.set_node(name);
+    finding.set_will_pass(true);
+    report.set_usable(false);
+    report.clear_needs();
+    return absl::OkStatus();
+  }
+  CKPT_ASSIGN_OR_RETURN(v1::CheckReport there, std::move(answer));
   for (v1::CheckFinding& finding : *there.mutable_findings()) {
     finding.set_node(name);
     *report.add_findings() = std::move(finding);
