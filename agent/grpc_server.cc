@@ -11,8 +11,6 @@
 namespace ckpt::agent {
 namespace {
 
-// The longest request is a list of groups and options.
-constexpr int kMaxRequestBytes = 1 << 20;
 // How long calls may take to end by themselves; then they are cancelled.
 constexpr auto kGrace = std::chrono::milliseconds(200);
 

@@ -32,6 +32,7 @@
 #include "agent/service.h"
 #include "agent/service_manager.h"
 #include "agent/tls_server.h"
+#include "agent/transfer_desk.h"
 #include "agent/worker_pool.h"
 #include "base/cancellation.h"
 #include "base/host.h"
@@ -40,6 +41,7 @@
 #include "freezer/journal.h"
 #include "freezer/recover.h"
 #include "store/image_store.h"
+#include "transfer/receiver.h"
 
 namespace ckpt::agent {
 namespace {
@@ -50,6 +52,8 @@ constexpr int kUsageError = 64;
 // Calls that end soon, and watches: each takes a thread.
 constexpr WorkerPool::Limits kCallLimits = {.threads = 8, .waiting = 256};
 constexpr WorkerPool::Limits kWatchLimits = {.threads = 16, .waiting = 0};
+// Streams of images: four transfers of four streams.
+constexpr WorkerPool::Limits kCarrierLimits = {.threads = 16, .waiting = 0};
 // Dumps and restores that wait for a worker.
 constexpr size_t kWaitingOperations = 64;
 // After a second signal: what an operation needs to be undone.
@@ -158,7 +162,11 @@ absl::Status Serve(const Options& options, const ServiceManager& manager) {
   JobDesk job_desk(gate, claims, operations, job_work);
   WorkerPool calls(kCallLimits);
   WorkerPool watches(kWatchLimits);
-  const Desks desks = {group_desk, job_desk, operations, calls, watches};
+  transfer::Receiver receiver(store);
+  TransferDesk transfer_desk(gate, store, receiver);
+  WorkerPool carriers(kCarrierLimits);
+  const Desks desks = {group_desk, job_desk,      operations, calls,
+                       watches,    transfer_desk, carriers};
 
   if (::mkdir(RunDirectory().c_str(), 0755) != 0 && errno != EEXIST) {
     return ErrnoToStatus(errno, "make directory", RunDirectory());

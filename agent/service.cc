@@ -8,6 +8,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "agent/reactors.h"
+#include "agent/transfer_reactors.h"
 #include "base/status.h"
 
 namespace ckpt::agent {
@@ -155,6 +156,22 @@ AgentService::Unary* AgentService::RemoveImage(Context* context,
   const Caller caller = callers_.CallerOf(*context);
   return UnaryCall::Start(desks_.calls, [=, this](const Cancellation&) {
     return Fill(desks_.jobs.RemoveImage(caller, *request), response);
+  });
+}
+
+grpc::ServerBidiReactor<v1::PushRequest, v1::PushReply>*
+AgentService::PushImage(Context* context) {
+  const Caller caller = callers_.CallerOf(*context);
+  return PushCall::Start(desks_.carriers, [=, this](PushCaller& call) {
+    return desks_.transfers.Push(caller, call);
+  });
+}
+
+grpc::ServerWriteReactor<v1::PullReply>* AgentService::PullImage(
+    Context* context, const v1::PullRequest* request) {
+  const Caller caller = callers_.CallerOf(*context);
+  return PullCall::Start(desks_.carriers, [=, this](PullCaller& call) {
+    return desks_.transfers.Pull(caller, *request, call);
   });
 }
 

@@ -22,11 +22,16 @@
 #include "agent/group_desk.h"
 #include "agent/job_desk.h"
 #include "agent/operations.h"
+#include "agent/transfer_desk.h"
 #include "agent/worker_pool.h"
 #include "grpcpp/support/server_callback.h"
 #include "proto/agent.grpc.pb.h"
 
 namespace ckpt::agent {
+
+// The longest request: a chunk of an image, or a list of what has arrived of
+// one.
+inline constexpr int kMaxRequestBytes = 4 << 20;
 
 // What the services of all callers share.  Borrowed; must outlive them.
 struct Desks {
@@ -35,6 +40,8 @@ struct Desks {
   Operations& operations;
   WorkerPool& calls;    // for what ends soon
   WorkerPool& watches;  // for Watch, one worker each
+  TransferDesk& transfers;
+  WorkerPool& carriers;  // for images on their way, one worker each call
 };
 
 class AgentService : public v1::Agent::CallbackService {
@@ -69,6 +76,10 @@ class AgentService : public v1::Agent::CallbackService {
                      v1::VerifyReport* response) override;
   Unary* RemoveImage(Context* context, const v1::ImageRequest* request,
                      v1::RemoveReport* response) override;
+  grpc::ServerBidiReactor<v1::PushRequest, v1::PushReply>* PushImage(
+      Context* context) override;
+  grpc::ServerWriteReactor<v1::PullReply>* PullImage(
+      Context* context, const v1::PullRequest* request) override;
   Unary* GetOperation(Context* context, const v1::OperationRequest* request,
                       v1::Operation* response) override;
   Unary* ListOperations(Context* context,

@@ -68,8 +68,12 @@ absl::Status WhyNoSocket(const std::string& path, const absl::Status& said) {
       "nothing answers there: see that ckptd runs (", said.message(), ")"));
 }
 
-grpc::ChannelArguments Arguments(bool is_remote) {
+grpc::ChannelArguments Arguments(const ChannelOptions& options) {
+  const bool is_remote = !absl::StartsWith(options.node, kUnix);
   grpc::ChannelArguments arguments;
+  if (options.own_connection) {
+    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  }
   // Not a proxy from the environment.
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetMaxReceiveMessageSize(kMaxAnswerBytes);
@@ -100,7 +104,7 @@ absl::StatusOr<std::shared_ptr<Channel>> Channel::Open(
     return std::shared_ptr<Channel>(new Channel(
         options.node, grpc::CreateCustomChannel(
                           options.node, grpc::InsecureChannelCredentials(),
-                          Arguments(is_remote))));
+                          Arguments(options))));
   }
   const auto address = ParseHostPort(options.node);
   if (!address.ok() || address->port == 0) {
@@ -121,7 +125,7 @@ absl::StatusOr<std::shared_ptr<Channel>> Channel::Open(
   const std::string target = absl::StrCat("dns:///", address->Text());
   std::shared_ptr<Channel> channel(new Channel(
       options.node,
-      grpc::CreateCustomChannel(target, credentials, Arguments(is_remote))));
+      grpc::CreateCustomChannel(target, credentials, Arguments(options))));
   channel->address_ = *address;
   channel->identity_ = std::move(identity);
   return channel;

@@ -36,6 +36,8 @@ struct ChannelOptions {
   std::string node;  // unix:PATH or HOST:PORT
   TlsFiles tls =
       {};  // for HOST:PORT; those not named are TlsFiles::Default()'s
+  // Else channels to one node share a connection.
+  bool own_connection = false;
 };
 
 // Thread-safe.

@@ -35,6 +35,13 @@ absl::Status CheckAnnouncement(const v1::ImageAnnouncement& announcement) {
         "a transfer's id is 1 to 100 letters, digits and . _ - ; nothing was "
         "done");
   }
+  const std::string& cgroup = announcement.cgroup();
+  if (!cgroup.empty() &&
+      (cgroup[0] != '/' || absl::StrContains(cgroup + "/", "/../"))) {
+    return absl::InvalidArgumentError(
+        "the group of an image is a path below its hierarchy, such as "
+        "/jobs/a; nothing was done");
+  }
   if (announcement.cgroup().size() > kMaxCgroupBytes ||
       announcement.manifest_sha256().size() > 32) {
     return absl::InvalidArgumentError(

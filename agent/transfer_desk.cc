@@ -1,0 +1,57 @@
+#include "agent/transfer_desk.h"
+
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/time/time.h"
+#include "agent/policy.pb.h"
+#include "base/clock.h"
+#include "base/status.h"
+#include "transfer/pull_session.h"
+#include "transfer/push_session.h"
+
+namespace ckpt::agent {
+
+absl::Status TransferDesk::Push(const Caller& caller, PushCaller& call) {
+  transfer::PushSession session(
+      receiver_, [&](const std::string& image, const std::string& cgroup) {
+        const absl::Status anywhere = gate_.AdmitVerb(caller, PUSH, image);
+        return anywhere.ok() ? gate_.Admit(caller, PUSH, {cgroup}, image)
+                             : anywhere;
+      });
+  v1::PushRequest request;
+  while (call.Read(&request)) {
+    CKPT_ASSIGN_OR_RETURN(const auto reply, session.Take(request));
+    if (reply.has_value() && !call.Write(*reply)) {
+      return absl::CancelledError("the caller has gone");
+    }
+  }
+  return session.End();
+}
+
+absl::Status TransferDesk::Pull(const Caller& caller,
+                                const v1::PullRequest& request,
+                                PullCaller& call) {
+  CKPT_RETURN_IF_ERROR(gate_.AdmitVerb(caller, PULL, request.image()));
+  if (absl::StrContains(request.image(), '/')) {
+    return absl::InvalidArgumentError(
+        "an image with a path is for a ckpt on the node itself, not for its "
+        "agent; nothing was sent");
+  }
+  CKPT_ASSIGN_OR_RETURN(Image image, store_.Open(request.image()));
+  CKPT_RETURN_IF_ERROR(gate_.Admit(
+      caller, PULL, {image.manifest().job().cgroup()}, request.image()));
+  CKPT_ASSIGN_OR_RETURN(const auto session, transfer::PullSession::Begin(
+                                                std::move(image), request));
+  Clock& clock = Clock::Real();
+  v1::PullReply reply;
+  while (true) {
+    CKPT_ASSIGN_OR_RETURN(const bool more, session->Next(&reply));
+    if (!more) return absl::OkStatus();
+    const absl::Time start = clock.Now();
+    if (!call.Write(reply)) return absl::CancelledError("the caller has gone");
+    session->Sent(clock.Now() - start);
+  }
+}
+
+}  // namespace ckpt::agent

@@ -1,0 +1,61 @@
+// Where images are taken in and given out: admits the requests, and has them
+// done by transfer/.
+//
+//   absl::Status ended = desk.Push(caller, stream);
+//
+// An image that comes is admitted by the group that it is announced as of,
+// which its manifest has to confirm; one that goes by the group of its
+// manifest.
+//
+// All calls block, as long as the transfer takes.  Errors: PermissionDenied;
+// those of PushImage and PullImage in proto/agent.proto.
+//
+// Thread-safe.  Borrows all for its lifetime.
+#ifndef CKPT_AGENT_TRANSFER_DESK_H_
+#define CKPT_AGENT_TRANSFER_DESK_H_
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "agent/caller.h"
+#include "agent/gate.h"
+#include "proto/transfer.pb.h"
+#include "store/image_store.h"
+#include "transfer/receiver.h"
+
+namespace ckpt::agent {
+
+// The caller's end of a call, for one thread.  Each blocks; false: the call has
+// ended, or the caller sends nothing more.
+class PushCaller {
+ public:
+  virtual ~PushCaller() = default;
+  virtual bool Read(v1::PushRequest* request) = 0;
+  virtual bool Write(const v1::PushReply& reply) = 0;
+};
+
+class PullCaller {
+ public:
+  virtual ~PullCaller() = default;
+  virtual bool Write(const v1::PullReply& reply) = 0;
+};
+
+class TransferDesk {
+ public:
+  TransferDesk(const Gate& gate, const ImageStore& store,
+               transfer::Receiver& receiver)
+      : gate_(gate), store_(store), receiver_(receiver) {}
+
+  absl::Status Push(const Caller& caller, PushCaller& call);
+  absl::Status Pull(const Caller& caller, const v1::PullRequest& request,
+                    PullCaller& call);
+
+ private:
+  const Gate& gate_;
+  const ImageStore& store_;
+  transfer::Receiver& receiver_;
+};
+
+}  // namespace ckpt::agent
+
+#endif  // CKPT_AGENT_TRANSFER_DESK_H_
