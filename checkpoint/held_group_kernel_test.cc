@@ -40,7 +40,7 @@ class HeldGroupTest : public testing::TestWithParam<CgroupVersion> {
   }
 
   static freezer::FreezeOptions Soon() {
-    return {.deadline = Clock::Real().Now() + absl::Seconds(20)};
+    return {.deadline = Clock::Real().Now() + absl::Minutes(1)};
   }
 
   std::unique_ptr<TestCgroup> directory_;

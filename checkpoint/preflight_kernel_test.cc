@@ -30,7 +30,7 @@
 namespace ckpt::checkpoint {
 namespace {
 
-constexpr absl::Duration kPlenty = absl::Seconds(20);
+constexpr absl::Duration kPlenty = absl::Minutes(1);
 
 // By which hierarchy the job is frozen, if by any, while it is looked at.
 enum class Frozen { kNot, kByV1, kByV2 };

@@ -26,7 +26,7 @@
 namespace ckpt::freezer {
 namespace {
 
-constexpr absl::Duration kPlenty = absl::Seconds(20);
+constexpr absl::Duration kPlenty = absl::Minutes(1);
 
 class CgroupTest : public testing::TestWithParam<CgroupVersion> {
  protected:

@@ -46,8 +46,7 @@ class StateWatchTest : public testing::TestWithParam<CgroupVersion> {
   }
 
   Events Next() {
-    auto events =
-        watch_->Wait(Clock::Real().Now() + absl::Seconds(20), nullptr);
+    auto events = watch_->Wait(Clock::Real().Now() + absl::Minutes(1), nullptr);
     EXPECT_TRUE(events.ok()) << events.status();
     EXPECT_TRUE(!events.ok() || !events->empty());
     return events.ok() ? *std::move(events) : Events();
@@ -56,7 +55,7 @@ class StateWatchTest : public testing::TestWithParam<CgroupVersion> {
   // The events up to the one that shows `state`.
   Events Until(v1::FreezerState state) {
     Events all;
-    const absl::Time deadline = Clock::Real().Now() + absl::Seconds(20);
+    const absl::Time deadline = Clock::Real().Now() + absl::Minutes(1);
     while (!watch_->AllIn(state) && Clock::Real().Now() < deadline) {
       for (v1::WatchEvent& event : Next()) all.push_back(std::move(event));
     }

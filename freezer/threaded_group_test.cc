@@ -23,7 +23,7 @@
 namespace ckpt::freezer {
 namespace {
 
-constexpr absl::Duration kPlenty = absl::Seconds(20);
+constexpr absl::Duration kPlenty = absl::Minutes(1);
 
 void* Sleep(void*) {
   for (;;) ::pause();

@@ -31,8 +31,6 @@
 namespace ckpt {
 namespace {
 
-// The promise of docs/freezer.md.
-constexpr absl::Duration kRecovery = absl::Seconds(2);
 constexpr absl::Duration kPoll = absl::Milliseconds(1);
 constexpr int kUnavailable = 14;
 
@@ -97,9 +95,9 @@ class Campaign {
   }
 
   // Runs the verb to its end; waits its turn while a guardian is at work.
-  static absl::Status Command(const char* verb, const Storm& storm,
-                              v1::FreezeReport& report) {
-    const absl::Time deadline = Clock::Real().Now() + kRecovery;
+  absl::Status Command(const char* verb, const Storm& storm,
+                       v1::FreezeReport& report) const {
+    const absl::Time deadline = Clock::Real().Now() + options_.recovery;
     for (;;) {
       CKPT_ASSIGN_OR_RETURN(const CommandResult result,
                             RunCommand(Words(verb, storm)));
@@ -281,7 +279,7 @@ class Campaign {
 
   // The guardian is an orphan, and so has become a child of this process.
   absl::Status AwaitNobodyLeft(Shot& shot) {
-    const absl::Time deadline = shot.at + kRecovery;
+    const absl::Time deadline = shot.at + options_.recovery;
     for (;;) {
       ReapAll();
       CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> children,
@@ -296,7 +294,7 @@ class Campaign {
       if (strangers.empty()) break;
       if (Clock::Real().Now() >= deadline) {
         return Wrong(absl::StrCat("still there after ",
-                                  absl::FormatDuration(kRecovery), ": ",
+                                  absl::FormatDuration(options_.recovery), ": ",
                                   absl::StrJoin(strangers, ", ")));
       }
       Clock::Real().Sleep(kPoll);

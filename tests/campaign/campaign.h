@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "tests/support/test_cgroup.h"
 
 namespace ckpt {
@@ -32,6 +33,9 @@ struct CampaignOptions {
                                          CgroupVersion::kV2};
   uint64_t seed = 1;   // the same seed: the same kills, as far as time allows
   int max_wrong = 10;  // it ends early then
+  // What a killed ckpt has left is undone by then: the promise of
+  // docs/freezer.md, of a machine that has time.
+  absl::Duration recovery = absl::Seconds(2);
 };
 
 struct CampaignCounts {

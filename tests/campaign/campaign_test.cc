@@ -11,6 +11,7 @@ TEST(CampaignTest, LosesNothingOnEitherFreezer) {
   CampaignOptions options;
   options.cycles = 40;
   options.kills = 40;
+  options.recovery = absl::Minutes(1);
   options.seed =
       static_cast<uint64_t>(testing::UnitTest::GetInstance()->random_seed());
   const auto counts = RunCampaign(options);

@@ -126,7 +126,7 @@ TEST_P(GroupSetTest, AGroupThatDoesNotExistHasNoneTouched) {
 
 TEST_P(GroupSetTest, OneThatFailsDoesNotKeepTheOthers) {
   const auto blocked = Block();
-  const CommandResult result = Ckpt({"freeze", "--timeout", "300ms"});
+  const CommandResult result = Ckpt({"freeze", "--timeout", "3s"});
   EXPECT_EQ(result.exit_status, kUnavailable) << result.err;
   EXPECT_TRUE(absl::StrContains(result.out, "2 of 3 groups")) << result.out;
   EXPECT_TRUE(absl::StrContains(result.out, "blocked-task")) << result.out;
@@ -138,7 +138,7 @@ TEST_P(GroupSetTest, OneThatFailsDoesNotKeepTheOthers) {
 TEST_P(GroupSetTest, AllOrNothingGivesAllBackWhenOneFails) {
   const auto blocked = Block();
   const CommandResult result =
-      Ckpt({"freeze", "--timeout", "300ms", "--all-or-nothing", "--json"});
+      Ckpt({"freeze", "--timeout", "3s", "--all-or-nothing", "--json"});
   EXPECT_EQ(result.exit_status, kUnavailable) << result.err;
   EXPECT_TRUE(absl::StrContains(result.out, "\"rolled_back\": true"))
       << result.out;
@@ -149,7 +149,7 @@ TEST_P(GroupSetTest, AllOrNothingLeavesFrozenWhatWasFrozen) {
   ASSERT_EQ(ckpt_.Run({"freeze", "--cgroup", groups_[0]->path()}).exit_status,
             0);
   const auto blocked = Block();
-  (void)Ckpt({"freeze", "--timeout", "300ms", "--all-or-nothing"});
+  (void)Ckpt({"freeze", "--timeout", "3s", "--all-or-nothing"});
   Expect(*groups_[0], CgroupState::kFrozen);
   Expect(*groups_[1], CgroupState::kThawed);
 }

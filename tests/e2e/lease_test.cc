@@ -215,7 +215,7 @@ TEST_P(LeaseTest, KillEndsIt) {
 }
 
 TEST_P(LeaseTest, ItsEndWaitsForADump) {
-  MustFreeze({"--for", "4s"});
+  MustFreeze({"--for", "10s"});
   RunningCkpt dump(ckpt_.CommandLine({"dump", "--leave-running", "--image",
                                       "image", "--cgroup", path_}),
                    "dump.frozen=stop");

@@ -29,7 +29,7 @@ namespace {
 constexpr int kReservedPids = 300;
 
 // For the destructor; a node ends in milliseconds.
-constexpr absl::Duration kRemovalTime = absl::Seconds(10);
+constexpr absl::Duration kRemovalTime = absl::Minutes(1);
 
 // Reaps dead children of ours that are in a PID namespace below ours: those of
 // commands that were killed, for example.  An init is not gone before they are.

@@ -23,7 +23,7 @@ namespace {
 
 constexpr char kFloating[] = "10.77.0.100";
 
-absl::Time Soon() { return Clock::Real().Now() + absl::Seconds(10); }
+absl::Time Soon() { return Clock::Real().Now() + absl::Minutes(1); }
 
 class NodeNetworkTest : public testing::Test {
  protected:

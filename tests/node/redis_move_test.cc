@@ -30,7 +30,7 @@ constexpr char kClientStatus[] = "/run/client.status";
 // Enough rounds for all keys to have been read back twice.
 constexpr uint64_t kRounds = 130;
 
-absl::Time Soon() { return Clock::Real().Now() + absl::Seconds(30); }
+absl::Time Soon() { return Clock::Real().Now() + absl::Minutes(1); }
 
 class RedisMoveTest : public testing::Test {
  protected:

@@ -15,7 +15,7 @@ namespace {
 // Long enough for a freeze that can succeed (at most 1 ms for one task).
 constexpr absl::Duration kLongerThanAnyFreeze = absl::Milliseconds(50);
 
-absl::Time Soon() { return Clock::Real().Now() + absl::Seconds(10); }
+absl::Time Soon() { return Clock::Real().Now() + absl::Minutes(1); }
 
 using Param = std::tuple<BlockedTask::Kind, CgroupVersion>;
 

@@ -15,7 +15,7 @@
 namespace ckpt {
 namespace {
 
-absl::Time Soon() { return Clock::Real().Now() + absl::Seconds(10); }
+absl::Time Soon() { return Clock::Real().Now() + absl::Minutes(1); }
 
 class JobTest : public testing::Test {
  protected:

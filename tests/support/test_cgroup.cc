@@ -27,7 +27,7 @@ namespace {
 // Freezing a group takes 0.1 to 1 ms.
 constexpr absl::Duration kPollInterval = absl::Milliseconds(1);
 // For the destructor; nothing in a thawed group outlives SIGKILL that long.
-constexpr absl::Duration kRemovalTime = absl::Seconds(10);
+constexpr absl::Duration kRemovalTime = absl::Minutes(1);
 
 constexpr CgroupVersion kVersions[] = {CgroupVersion::kV1, CgroupVersion::kV2};
 

@@ -12,7 +12,7 @@
 namespace ckpt {
 namespace {
 
-absl::Time Soon() { return Clock::Real().Now() + absl::Seconds(10); }
+absl::Time Soon() { return Clock::Real().Now() + absl::Minutes(1); }
 
 pid_t ForkSleeper() {
   const pid_t pid = ::fork();

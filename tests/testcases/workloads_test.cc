@@ -27,7 +27,7 @@ namespace {
 // Enough rounds for every check of every workload to have been made.
 constexpr uint64_t kRounds = 110;
 
-absl::Time Soon() { return Clock::Real().Now() + absl::Seconds(30); }
+absl::Time Soon() { return Clock::Real().Now() + absl::Minutes(1); }
 
 // Turns every bit of the byte in the middle of a file.
 void DamageMiddle(const std::string& path) {
