@@ -193,6 +193,7 @@ absl::Status DumpOperation::PreDump() {
   CKPT_RETURN_IF_ERROR(ArmGuardian());
   CKPT_RETURN_IF_ERROR(FreezeAndVerify());
   CKPT_RETURN_IF_ERROR(FaultPoint("dump.verified"));
+  pending_->ReadAhead();
   EnterPhase(v1::PHASE_WRITE);
   our_work_ += clock_.Now() - start;
   return absl::OkStatus();
@@ -230,7 +231,7 @@ absl::Status DumpOperation::PostDump() {
         "would have restored as disarmed, were repaired in the image"));
   }
   if (environment_.image_written != nullptr) {
-    CKPT_RETURN_IF_ERROR(environment_.image_written(pending_->dir_fd()));
+    CKPT_RETURN_IF_ERROR(environment_.image_written(*pending_));
   }
   if (environment_.hand_over != nullptr) return HandItOver();
   // A job that ends here must have its image on the disk first.  One that goes

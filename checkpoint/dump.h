@@ -36,7 +36,7 @@ struct DumpEnvironment {
   const Cancellation* cancel = nullptr;  // borrowed for the call; may be null
   // If set: called when CRIU has written its files, which may still be changed,
   // and holds all tasks.  An error gives the job back.
-  std::function<absl::Status(int image_dir_fd)> image_written = nullptr;
+  std::function<absl::Status(PendingImage& image)> image_written = nullptr;
   // If set, with a job that is to end: the job goes to somebody else.  Borrowed
   // for the call.  InvalidArgument with no_freezer.
   const HandOver* hand_over = nullptr;

@@ -129,11 +129,11 @@ absl::Status Mailbox::WriteFailed(const absl::Status& why) const {
                absl::string_view(why.message().data(), why.message().size()));
 }
 
-absl::Status Mailbox::MarkInImage(int image_dir_fd, int64_t number,
+absl::Status Mailbox::MarkInImage(PendingImage& pending, int64_t number,
                                   const std::string& image) const {
   const ckpt_mailbox box = Fill(CKPT_MAILBOX_RESTARTED, 0, number, image);
   return WriteImageMemory(
-      image_dir_fd, InnermostPid(ProcFs::Real(), where_.pid), where_.address,
+      pending, InnermostPid(ProcFs::Real(), where_.pid), where_.address,
       absl::string_view(reinterpret_cast<const char*>(&box), sizeof box));
 }
 

@@ -3,7 +3,7 @@
 //
 //   CKPT_ASSIGN_OR_RETURN(Mailbox mailbox, Mailbox::Open(address));
 //   CKPT_RETURN_IF_ERROR(mailbox.AwaitReady(clock, deadline));
-//   ... mailbox.MarkInImage(image_dir_fd, number, path) while it is dumped ...
+//   ... mailbox.MarkInImage(pending, number, path) while it is dumped ...
 //   CKPT_RETURN_IF_ERROR(mailbox.WriteDone(number, path));
 //
 // Holds on to the memory, not to the process id: what is written after the
@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "base/unique_fd.h"
 #include "proto/mailbox.h"
+#include "store/pending_image.h"
 
 namespace ckpt::checkpoint {
 
@@ -54,7 +55,7 @@ class Mailbox {
 
   // Writes RESTARTED into the copy of the memory that is in an image.  DataLoss
   // when the image does not have it.
-  absl::Status MarkInImage(int image_dir_fd, int64_t number,
+  absl::Status MarkInImage(PendingImage& pending, int64_t number,
                            const std::string& image) const;
 
  private:

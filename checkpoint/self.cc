@@ -46,7 +46,7 @@ class SelfDumpOperation {
   absl::Status ChooseImage(v1::DumpRequest& dump);
   // Numbers of the images there are, ascending.
   absl::StatusOr<std::vector<int64_t>> Numbers() const;
-  absl::Status OnImageWritten(int image_dir_fd);
+  absl::Status OnImageWritten(PendingImage& image);
   void RemoveOldImages(v1::DumpReport& report) const;
 
   const SelfDumpRequest& request_;
@@ -144,11 +144,11 @@ absl::StatusOr<v1::DumpRequest> SelfDumpOperation::MakeRequest() {
   return dump;
 }
 
-absl::Status SelfDumpOperation::OnImageWritten(int image_dir_fd) {
+absl::Status SelfDumpOperation::OnImageWritten(PendingImage& image) {
   if (request_.scope == SelfScope::kProcess) {
     // No freezer kept it from forking until CRIU had stopped it.
     CKPT_ASSIGN_OR_RETURN(const ImageContents contents,
-                          ReadContents(image_dir_fd));
+                          ReadContents(image.dir_fd()));
     for (const ImageProcess& process : contents.processes) {
       if (process.pid == InnermostPid(proc_, asker()) ||
           process.state == ImageTaskState::kZombie) {
@@ -159,7 +159,7 @@ absl::Status SelfDumpOperation::OnImageWritten(int image_dir_fd) {
           " (", process.comm, ") by the time it was stopped"));
     }
   }
-  return mailbox_.MarkInImage(image_dir_fd, number_,
+  return mailbox_.MarkInImage(image, number_,
                               absl::StrCat(name_path_, ".", number_));
 }
 
@@ -183,8 +183,8 @@ absl::StatusOr<v1::DumpReport> SelfDumpOperation::Run() {
   CKPT_ASSIGN_OR_RETURN(const v1::DumpRequest dump, MakeRequest());
   CKPT_RETURN_IF_ERROR(CheckWeAreOutside(dump.pid()));
   DumpEnvironment environment = environment_;
-  environment.image_written = [this](int image_dir_fd) {
-    return OnImageWritten(image_dir_fd);
+  environment.image_written = [this](PendingImage& image) {
+    return OnImageWritten(image);
   };
   if (request_.early) {
     environment.job_released = [this] {

@@ -15,8 +15,8 @@ void SelfCaller::TellWhile(int64_t number, const std::string& image_path,
                            checkpoint::DumpEnvironment& environment) {
   number_ = number;
   image_path_ = image_path;
-  environment.image_written = [this](int image_dir_fd) {
-    return mailbox_.MarkInImage(image_dir_fd, number_, image_path_);
+  environment.image_written = [this](PendingImage& image) {
+    return mailbox_.MarkInImage(image, number_, image_path_);
   };
   if (!early_) return;
   environment.job_released = [this] {

@@ -15,8 +15,9 @@
 
 namespace ckpt {
 
-absl::Status WriteImageMemory(int dir_fd, pid_t pid, uint64_t address,
+absl::Status WriteImageMemory(PendingImage& image, pid_t pid, uint64_t address,
                               absl::string_view bytes) {
+  const int dir_fd = image.dir_fd();
   const uint64_t in_page = address % kPageBytes;
   if (in_page + bytes.size() > kPageBytes) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -28,6 +29,7 @@ absl::Status WriteImageMemory(int dir_fd, pid_t pid, uint64_t address,
   const std::string name = PagesFileName(place.pages_id);
   CKPT_ASSIGN_OR_RETURN(const UniqueFd pages, OpenAt(dir_fd, name, O_WRONLY));
   const auto offset = static_cast<off_t>(place.index * kPageBytes + in_page);
+  image.Changed(name, static_cast<uint64_t>(offset));
   const ssize_t written =
       ::pwrite(pages.get(), bytes.data(), bytes.size(), offset);
   if (written < 0) return ErrnoToStatus(errno, "write", name);

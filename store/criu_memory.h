@@ -1,7 +1,6 @@
 // The memory of a dumped process, in an image that is still being written.
 //
-//   CKPT_RETURN_IF_ERROR(
-//       WriteImageMemory(pending->dir_fd(), pid, address, bytes));
+//   CKPT_RETURN_IF_ERROR(WriteImageMemory(*pending, pid, address, bytes));
 //
 // Changes a file: call it before Seal().
 #ifndef CKPT_STORE_CRIU_MEMORY_H_
@@ -13,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "store/pending_image.h"
 
 namespace ckpt {
 
@@ -20,8 +20,8 @@ namespace ckpt {
 // at `address` when it is restored.  The bytes must not cross a page.
 // DataLoss: the page is not in the image (it was never written to, or is a
 // clean page of a file), or the image is damaged.  InvalidArgument: they cross
-// a page.  Thread-safe.
-absl::Status WriteImageMemory(int dir_fd, pid_t pid, uint64_t address,
+// a page.
+absl::Status WriteImageMemory(PendingImage& image, pid_t pid, uint64_t address,
                               absl::string_view bytes);
 
 }  // namespace ckpt

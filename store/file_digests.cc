@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <iterator>
 #include <numeric>
+#include <optional>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
@@ -54,8 +55,8 @@ constexpr size_t kBatchFiles = 256;
 // to digest.
 class FileBatch {
  public:
-  FileBatch(int dir_fd, Durability durability)
-      : dir_fd_(dir_fd), durability_(durability) {}
+  FileBatch(int dir_fd, Durability durability, GrowingDigests* growing)
+      : dir_fd_(dir_fd), durability_(durability), growing_(growing) {}
   FileBatch(const FileBatch&) = delete;
   FileBatch& operator=(const FileBatch&) = delete;
 
@@ -69,12 +70,15 @@ class FileBatch {
   static void* RunHelper(void* batch);
   void StartWriteback();
   void Work();
-  absl::Status Digest(size_t index, std::string& buffer, Sha256& hash);
+  absl::Status Digest(size_t index, std::string& buffer, Sha256& fresh);
   void Fail(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
 
   const int dir_fd_;
   const Durability durability_;
+  GrowingDigests* const growing_;
   std::vector<UniqueFd> fds_;
+  // What is known of each already.
+  std::vector<std::optional<GrowingDigests::Part>> parts_;
   std::vector<v1::ManifestFile> results_;  // each written by one thread
   std::vector<size_t> order_;              // largest first
   uint64_t total_bytes_ = 0;
@@ -100,7 +104,10 @@ absl::Status FileBatch::Add(const std::string& name) {
   v1::ManifestFile& result = results_.emplace_back();
   result.set_name(name);
   result.set_size_bytes(static_cast<uint64_t>(about.st_size));
-  total_bytes_ += result.size_bytes();
+  auto& part = parts_.emplace_back();
+  if (growing_ != nullptr) part = growing_->Take(name);
+  if (part.has_value() && part->bytes > result.size_bytes()) part.reset();
+  total_bytes_ += result.size_bytes() - (part.has_value() ? part->bytes : 0);
   fds_.push_back(std::move(fd));
   return absl::OkStatus();
 }
@@ -158,13 +165,15 @@ void FileBatch::Work() {
 }
 
 absl::Status FileBatch::Digest(size_t index, std::string& buffer,
-                               Sha256& hash) {
+                               Sha256& fresh) {
   v1::ManifestFile& result = results_[index];
+  auto& part = parts_[index];
+  Sha256& hash = part.has_value() ? part->hash : fresh;
   // One byte more than the file should have, to see it grow.
   const uint64_t size = result.size_bytes();
   buffer.resize(std::max<size_t>(buffer.size(),
                                  std::min<uint64_t>(size + 1, kBufferBytes)));
-  uint64_t position = 0;
+  uint64_t position = part.has_value() ? part->bytes : 0;
   while (true) {
     const ssize_t count = ::pread(fds_[index].get(), buffer.data(),
                                   buffer.size(), static_cast<off_t>(position));
@@ -195,11 +204,12 @@ void FileBatch::Fail(const absl::Status& status) {
 }  // namespace
 
 absl::StatusOr<std::vector<v1::ManifestFile>> DigestFiles(
-    int dir_fd, const std::vector<std::string>& names, Durability durability) {
+    int dir_fd, const std::vector<std::string>& names, Durability durability,
+    GrowingDigests* growing) {
   std::vector<v1::ManifestFile> files;
   files.reserve(names.size());
   for (size_t start = 0; start < names.size(); start += kBatchFiles) {
-    FileBatch batch(dir_fd, durability);
+    FileBatch batch(dir_fd, durability, growing);
     const size_t end = std::min(names.size(), start + kBatchFiles);
     for (size_t i = start; i < end; ++i) {
       CKPT_RETURN_IF_ERROR(batch.Add(names[i]));

@@ -12,6 +12,7 @@
 
 #include "absl/status/statusor.h"
 #include "proto/image.pb.h"
+#include "store/growing_digests.h"
 
 namespace ckpt {
 
@@ -24,8 +25,11 @@ enum class Durability {
 // NotFound: a file is missing.  FailedPrecondition: one is no regular file, or
 // grew or shrank meanwhile.  ResourceExhausted, Internal: the file system
 // failed.  Thread-safe.
+//
+// With `growing`, what was read of a file already is taken from there.
 absl::StatusOr<std::vector<v1::ManifestFile>> DigestFiles(
-    int dir_fd, const std::vector<std::string>& names, Durability durability);
+    int dir_fd, const std::vector<std::string>& names, Durability durability,
+    GrowingDigests* growing = nullptr);
 
 }  // namespace ckpt
 

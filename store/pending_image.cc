@@ -74,6 +74,12 @@ PendingImage::~PendingImage() {
   Abort().IgnoreError();
 }
 
+void PendingImage::ReadAhead() { growing_ = GrowingDigests::Start(dir_.get()); }
+
+void PendingImage::Changed(const std::string& name, uint64_t offset) {
+  if (growing_ != nullptr) growing_->Changed(name, offset);
+}
+
 absl::StatusOr<v1::Manifest> PendingImage::Seal(v1::Manifest manifest) {
   if (state_ != State::kOpen) {
     return absl::FailedPreconditionError(
@@ -83,7 +89,8 @@ absl::StatusOr<v1::Manifest> PendingImage::Seal(v1::Manifest manifest) {
                         ListDirectoryAt(dir_.get(), "."));
   std::erase_if(names, IsNoPartOfImage);
   absl::StatusOr<std::vector<v1::ManifestFile>> files =
-      DigestFiles(dir_.get(), names, Durability::kOnDisk);
+      DigestFiles(dir_.get(), names, Durability::kOnDisk, growing_.get());
+  growing_.reset();
   if (!files.ok()) {
     return WithMessage(files.status(), absl::StrCat("image ", final_path_, ": ",
                                                     files.status().message()));
@@ -126,6 +133,7 @@ absl::Status PendingImage::Abort() {
     return absl::OkStatus();
   }
   state_ = State::kAborted;
+  growing_.reset();
   return RemoveTree(parent_.get(), pending_name_);
 }
 

@@ -25,6 +25,7 @@
 #ifndef CKPT_STORE_PENDING_IMAGE_H_
 #define CKPT_STORE_PENDING_IMAGE_H_
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -32,6 +33,7 @@
 #include "absl/status/statusor.h"
 #include "base/unique_fd.h"
 #include "proto/image.pb.h"
+#include "store/growing_digests.h"
 
 namespace ckpt {
 
@@ -55,6 +57,12 @@ class PendingImage {
   // Where the directory is now, and where the image will be.
   const std::string& path() const { return path_; }
   const std::string& final_path() const { return final_path_; }
+
+  // CRIU is about to write its files of pages: has them read as they grow, so
+  // that Seal() has less to do.  Whoever writes to one otherwise calls
+  // Changed(), before or after.
+  void ReadAhead();
+  void Changed(const std::string& name, uint64_t offset);
 
   // Makes what is in the directory a whole image: lists the files with size and
   // SHA-256, adds them to `manifest`, writes the manifest, and brings all of it
@@ -90,6 +98,7 @@ class PendingImage {
   std::string final_name_;
   std::string path_;
   std::string final_path_;
+  std::unique_ptr<GrowingDigests> growing_;  // null: not read ahead
   State state_ = State::kOpen;
 };
 

@@ -1,6 +1,7 @@
 #include "store/sha256.h"
 
 #include <cstdlib>
+#include <utility>
 
 namespace ckpt {
 namespace {
@@ -27,6 +28,20 @@ Sha256::Sha256() : context_(EVP_MD_CTX_new()) {
 }
 
 Sha256::~Sha256() { EVP_MD_CTX_free(context_); }
+
+Sha256::Sha256(Sha256&& other) noexcept
+    : context_(std::exchange(other.context_, nullptr)) {}
+
+Sha256& Sha256::operator=(Sha256&& other) noexcept {
+  std::swap(context_, other.context_);
+  return *this;
+}
+
+Sha256 Sha256::Copy() const {
+  Sha256 copy;
+  Check(EVP_MD_CTX_copy_ex(copy.context_, context_) == 1);
+  return copy;
+}
 
 void Sha256::Add(absl::string_view data) {
   Check(EVP_DigestUpdate(context_, data.data(), data.size()) == 1);

@@ -15,6 +15,7 @@
 
 namespace ckpt {
 
+// Movable; one that was moved from may only be assigned to, or destroyed.
 // Thread-compatible.
 class Sha256 {
  public:
@@ -22,15 +23,17 @@ class Sha256 {
 
   Sha256();
   ~Sha256();
-  Sha256(const Sha256&) = delete;
-  Sha256& operator=(const Sha256&) = delete;
+  Sha256(Sha256&& other) noexcept;
+  Sha256& operator=(Sha256&& other) noexcept;
 
   void Add(absl::string_view data);
   // The digest of all that was added.  Starts over.
   std::string Finish();
+  // Another one with the same state.
+  Sha256 Copy() const;
 
  private:
-  EVP_MD_CTX* const context_;
+  EVP_MD_CTX* context_;
 };
 
 // The digest of `data`.
