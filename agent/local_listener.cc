@@ -81,6 +81,18 @@ absl::StatusOr<UniqueFd> ListenLocally(const std::string& path,
   return socket;
 }
 
+Caller MakeCaller(uid_t uid, std::vector<gid_t> gids, UserNames& names) {
+  std::sort(gids.begin(), gids.end());
+  gids.erase(std::unique(gids.begin(), gids.end()), gids.end());
+  Caller caller;
+  caller.uid = uid;
+  caller.gids = std::move(gids);
+  const std::string user = names.UserName(uid);
+  caller.name = absl::StrCat("uid ", uid,
+                             user.empty() ? "" : absl::StrCat(" (", user, ")"));
+  return caller;
+}
+
 absl::StatusOr<Caller> CallerOf(int socket, UserNames& names) {
   ucred peer = {};
   socklen_t size = sizeof(peer);
@@ -95,15 +107,7 @@ absl::StatusOr<Caller> CallerOf(int socket, UserNames& names) {
   }
   gids.resize(size / sizeof(gid_t));
   gids.push_back(peer.gid);
-  std::sort(gids.begin(), gids.end());
-  gids.erase(std::unique(gids.begin(), gids.end()), gids.end());
-  Caller caller;
-  caller.uid = peer.uid;
-  caller.gids = std::move(gids);
-  const std::string user = names.UserName(peer.uid);
-  caller.name = absl::StrCat("uid ", peer.uid,
-                             user.empty() ? "" : absl::StrCat(" (", user, ")"));
-  return caller;
+  return MakeCaller(peer.uid, std::move(gids), names);
 }
 
 LocalListener::LocalListener(UniqueFd socket, UserNames& names,

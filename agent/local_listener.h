@@ -22,6 +22,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
@@ -39,6 +40,9 @@ namespace ckpt::agent {
 // replaced.
 absl::StatusOr<UniqueFd> ListenLocally(const std::string& path,
                                        absl::optional<gid_t> gid);
+
+// A process with that user id and these groups, in any order.
+Caller MakeCaller(uid_t uid, std::vector<gid_t> gids, UserNames& names);
 
 // Who is at the other end of a connected unix socket.
 absl::StatusOr<Caller> CallerOf(int socket, UserNames& names);

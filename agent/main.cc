@@ -29,6 +29,9 @@
 #include "agent/options.h"
 #include "agent/policy.h"
 #include "agent/real_work.h"
+#include "agent/self_desk.h"
+#include "agent/self_server.h"
+#include "agent/self_work.h"
 #include "agent/service.h"
 #include "agent/service_manager.h"
 #include "agent/tls_server.h"
@@ -91,7 +94,7 @@ void Log(absl::string_view text) {
 absl::StatusOr<Policy> LoadPolicy(const Options& options) {
   if (!options.policy_file.empty()) return Policy::Load(options.policy_file);
   auto policy = Policy::Load(kDefaultPolicyFile);
-  if (absl::IsNotFound(policy.status())) return Policy::RootOnly();
+  if (absl::IsNotFound(policy.status())) return Policy::WithoutFile();
   return policy;
 }
 
@@ -144,6 +147,26 @@ void EndOperations(const Options& options, WorkerPool& pool,
   }
 }
 
+// Null: it is not asked for.
+absl::StatusOr<std::unique_ptr<SelfServer>> ServeJobs(const Options& options,
+                                                      SelfDesk& desk) {
+  const std::string& path = *options.self_socket;
+  if (path.empty()) return nullptr;
+  auto server = SelfServer::Start(
+      path, desk,
+      {.ckpt = options.ckpt.empty() ? FindCkpt() : options.ckpt,
+       .criu = options.criu});
+  if (absl::IsAlreadyExists(server.status())) {
+    return absl::AlreadyExistsError(absl::StrCat(
+        server.status().message(),
+        ": end it (ckpt self-serve, or another ckptd), or give another "
+        "--self-socket"));
+  }
+  CKPT_RETURN_IF_ERROR(server.status());
+  Log(absl::StrCat("jobs ask for their checkpoints at ", path));
+  return server;
+}
+
 absl::Status Serve(const Options& options, const ServiceManager& manager) {
   CKPT_ASSIGN_OR_RETURN(Policy policy, LoadPolicy(options));
   const ImageStore store =
@@ -158,6 +181,8 @@ absl::Status Serve(const Options& options, const ServiceManager& manager) {
   WorkerPool operation_pool(
       {.threads = options.workers, .waiting = kWaitingOperations});
   Operations operations(operation_pool, log);
+  RealSelfWork self_work(UserNames::Real());
+  SelfDesk self_desk(gate, self_work, store.directory());
   GroupDesk group_desk(gate, claims, group_work);
   JobDesk job_desk(gate, claims, operations, job_work);
   WorkerPool calls(kCallLimits);
@@ -175,6 +200,7 @@ absl::Status Serve(const Options& options, const ServiceManager& manager) {
   CKPT_ASSIGN_OR_RETURN(UniqueFd socket,
                         ListenLocally(socket_path, options.group));
   CKPT_RETURN_IF_ERROR(RecoverNode(store, operations));
+  CKPT_ASSIGN_OR_RETURN(auto self_server, ServeJobs(options, self_desk));
   EnableGrpcExtras();
   LocalListener listener(
       std::move(socket), UserNames::Real(),
@@ -196,6 +222,7 @@ absl::Status Serve(const Options& options, const ServiceManager& manager) {
   AwaitStop(manager);
   manager.Tell("STOPPING=1");
   Log("stopping");
+  self_server.reset();
   listener.Stop();
   ::unlink(socket_path.c_str());
   EndOperations(options, operation_pool, operations);

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "base/status.h"
+#include "proto/self_request.h"
 
 namespace ckpt::agent {
 namespace {
@@ -36,9 +37,14 @@ absl::Status Set(const std::string& flag, const std::string& value,
       {"socket", &options.socket},     {"policy", &options.policy_file},
       {"listen", &options.listen},     {"tls-ca", &options.tls.ca},
       {"tls-cert", &options.tls.cert}, {"tls-key", &options.tls.key},
-      {"store", &options.store},       {"criu", &options.criu}};
+      {"store", &options.store},       {"criu", &options.criu},
+      {"ckpt", &options.ckpt}};
   if (const auto text = texts.find(flag); text != texts.end()) {
     *text->second = value;
+    return absl::OkStatus();
+  }
+  if (flag == "self-socket") {
+    options.self_socket = value;
     return absl::OkStatus();
   }
   if (flag == "group") return SetGroup(value, names, options);
@@ -89,6 +95,11 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& words,
     }
     CKPT_RETURN_IF_ERROR(Set(flag, value, names, options));
   }
+  // A second agent of a machine, at a socket of its own, is not the one that
+  // programs look for.
+  if (!options.self_socket.has_value()) {
+    options.self_socket = options.socket.empty() ? CKPT_SELF_SOCKET : "";
+  }
   return options;
 }
 
@@ -109,6 +120,11 @@ std::string Usage() {
          "  --tls-key FILE     its key (key.pem there)\n"
          "  --store DIR        where images live (/var/lib/ckpt)\n"
          "  --criu PATH        the CRIU to run ($CKPT_CRIU, /opt/ckpt, PATH)\n"
+         "  --self-socket PATH where programs ask for their own checkpoints "
+         "(/run/ckpt/self.sock;\n"
+         "                     none with --socket)\n"
+         "  --ckpt PATH        the ckpt that makes these (beside ckptd, then "
+         "PATH)\n"
          "  --workers N        dumps and restores at a time (4)\n"
          "  --stop-timeout D   how long a stop waits for those that run (60s)\n"
          "  --version, --help\n";

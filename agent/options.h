@@ -26,8 +26,11 @@ struct Options {
   std::string policy_file;      // "": kDefaultPolicyFile, if it is there
   std::string listen;           // HOST:PORT for other machines; "": none
   rpc::TlsFiles tls = rpc::TlsFiles::Default();
-  std::string store;   // "": the default one
-  std::string criu;    // "": where it is looked for by itself
+  std::string store;  // "": the default one
+  std::string criu;   // "": where it is looked for by itself
+  std::string ckpt;   // "": the same
+  // Where jobs ask for their checkpoints; "": nowhere.  ParseOptions() sets it.
+  absl::optional<std::string> self_socket;
   size_t workers = 4;  // dumps and restores at a time
   absl::Duration stop_timeout = absl::Seconds(60);
 };

@@ -42,6 +42,14 @@ TEST(OptionsTest, OtherMachinesAreListenedToOnlyWhenAskedFor) {
   EXPECT_EQ(options->tls.key, "/c");
 }
 
+TEST(OptionsTest, OnlyTheAgentOfTheMachineHasTheSocketThatProgramsLookFor) {
+  EXPECT_EQ(*Parse({})->self_socket, "/run/ckpt/self.sock");
+  EXPECT_EQ(*Parse({"--socket", "/s"})->self_socket, "");
+  EXPECT_EQ(*Parse({"--socket", "/s", "--self-socket", "/t"})->self_socket,
+            "/t");
+  EXPECT_EQ(*Parse({"--self-socket="})->self_socket, "");
+}
+
 TEST(OptionsTest, GroupMayBeAName) {
   const auto options = Parse({"--group", "root"});
   ASSERT_TRUE(options.ok()) << options.status();

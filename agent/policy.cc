@@ -108,12 +108,19 @@ UserNames& UserNames::Real() {
   return names;
 }
 
-Policy Policy::RootOnly() {
+Policy Policy::WithoutFile() {
   Policy policy;
-  policy.entries_.push_back({.uids = {0},
+  policy.entries_.push_back({.everybody = false,
+                             .uids = {0},
                              .gids = {},
                              .clients = {},
                              .verbs = {ALL},
+                             .cgroups = {""}});
+  policy.entries_.push_back({.everybody = true,
+                             .uids = {},
+                             .gids = {},
+                             .clients = {},
+                             .verbs = {SELF_DUMP},
                              .cgroups = {""}});
   return policy;
 }
@@ -122,6 +129,10 @@ absl::StatusOr<Policy::Entry> Policy::ParseRule(const Rule& rule,
                                                 UserNames& names) {
   Entry entry;
   for (const std::string& user : rule.local_user()) {
+    if (user == "*") {
+      entry.everybody = true;
+      continue;
+    }
     uid_t uid = 0;
     if (!absl::SimpleAtoi(user, &uid)) {
       CKPT_ASSIGN_OR_RETURN(uid, names.UserNumber(user));
@@ -151,12 +162,13 @@ absl::StatusOr<Policy::Entry> Policy::ParseRule(const Rule& rule,
     CKPT_RETURN_IF_ERROR(CheckPath(path));
     entry.cgroups.push_back(path == "/" ? "" : path);
   }
-  const char* const missing =
-      entry.uids.empty() && entry.gids.empty() && entry.clients.empty()
-          ? "local_user, local_group or client"
-      : entry.verbs.empty()   ? "verb"
-      : entry.cgroups.empty() ? "cgroup"
-                              : nullptr;
+  const char* const missing = !entry.everybody && entry.uids.empty() &&
+                                      entry.gids.empty() &&
+                                      entry.clients.empty()
+                                  ? "local_user, local_group or client"
+                              : entry.verbs.empty()   ? "verb"
+                              : entry.cgroups.empty() ? "cgroup"
+                                                      : nullptr;
   if (missing != nullptr) {
     return absl::InvalidArgumentError(
         absl::StrCat("it has no ", missing, ", and so allows nothing"));
@@ -205,7 +217,8 @@ absl::StatusOr<Policy> Policy::Load(const std::string& path, UserNames& names) {
 
 bool Policy::IsFor(const Entry& entry, const Caller& caller, Verb verb) {
   const bool named =
-      (caller.uid.has_value() && Contains(entry.uids, *caller.uid)) ||
+      (caller.uid.has_value() &&
+       (entry.everybody || Contains(entry.uids, *caller.uid))) ||
       std::any_of(caller.gids.begin(), caller.gids.end(),
                   [&](gid_t gid) { return Contains(entry.gids, gid); }) ||
       std::any_of(caller.clients.begin(), caller.clients.end(),

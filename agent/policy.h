@@ -39,8 +39,8 @@ class UserNames {
 
 class Policy {
  public:
-  // Without a file: root may do all.
-  static Policy RootOnly();
+  // Without a file: root may do all, and everybody SELF_DUMP what is its own.
+  static Policy WithoutFile();
 
   // InvalidArgument with the line, or with the rule and what is wrong: an
   // unknown verb, user or group, a path that is no path, a rule that allows
@@ -61,6 +61,7 @@ class Policy {
 
  private:
   struct Entry {
+    bool everybody = false;
     std::vector<uid_t> uids;
     std::vector<gid_t> gids;
     std::vector<std::string> clients;

@@ -79,7 +79,8 @@ TEST(PolicyTest, UsersAndClientsAreNotTakenForEachOther) {
   const Policy policy =
       Parsed("rule { client: '0' client: 'root' verb: ALL cgroup: '/' }");
   EXPECT_FALSE(policy.AllowsSomewhere(User(0, {0}), DUMP));
-  EXPECT_FALSE(Policy::RootOnly().AllowsSomewhere(Client({"root", "0"}), DUMP));
+  EXPECT_FALSE(
+      Policy::WithoutFile().AllowsSomewhere(Client({"root", "0"}), DUMP));
 }
 
 TEST(PolicyTest, AllowsWhatARuleNames) {
@@ -135,10 +136,22 @@ TEST(PolicyTest, EmptyPolicyForbidsAll) {
   EXPECT_FALSE(Parsed("").Allows(User(0), STATUS, "/"));
 }
 
-TEST(PolicyTest, WithoutAFileRootMayDoAllAndNobodyElseAnything) {
-  const Policy policy = Policy::RootOnly();
+TEST(PolicyTest, WithoutAFileRootMayDoAllAndOthersCheckpointThemselves) {
+  const Policy policy = Policy::WithoutFile();
   EXPECT_TRUE(policy.Allows(User(0), REMOVE, "/a"));
+  EXPECT_TRUE(policy.Allows(User(1), SELF_DUMP, "/a"));
   EXPECT_FALSE(policy.Allows(User(1), STATUS, "/a"));
+  EXPECT_FALSE(policy.Allows(Caller(), SELF_DUMP, "/a"));
+}
+
+TEST(PolicyTest, StarIsEveryUserOfTheMachine) {
+  const Policy policy =
+      Parsed("rule { local_user: '*' verb: SELF_DUMP cgroup: '/jobs' }");
+  EXPECT_TRUE(policy.Allows(User(0), SELF_DUMP, "/jobs/a"));
+  EXPECT_TRUE(policy.Allows(User(4711), SELF_DUMP, "/jobs"));
+  EXPECT_FALSE(policy.Allows(User(4711), SELF_DUMP, "/other"));
+  EXPECT_FALSE(policy.Allows(User(4711), DUMP, "/jobs"));
+  EXPECT_FALSE(policy.Allows(Caller(), SELF_DUMP, "/jobs"));
 }
 
 TEST(PolicyTest, MistakesAreRefusedWithTheirPlace) {

@@ -403,7 +403,6 @@ absl::Status DumpOperation::GiveBack(absl::Status why) {
 }
 
 void DumpOperation::FillReport() {
-  const absl::Time end = clock_.Now();
   report_.set_outcome(request_.leave_frozen()    ? v1::DUMP_OUTCOME_LEFT_FROZEN
                       : request_.leave_running() ? v1::DUMP_OUTCOME_LEFT_RUNNING
                                                  : v1::DUMP_OUTCOME_KILLED);
@@ -421,7 +420,7 @@ void DumpOperation::FillReport() {
   report_.set_final_state(FinalState());
   v1::PhaseTimes& times = *report_.mutable_times();
   times.set_freeze_seconds(report_.freeze().seconds());
-  times.set_total_seconds(absl::ToDoubleSeconds(end - start_));
+  times.set_total_seconds(absl::ToDoubleSeconds(clock_.Now() - start_));
 }
 
 absl::StatusOr<v1::DumpReport> DumpOperation::Run() {

@@ -19,6 +19,9 @@
 #include "base/proc.h"
 #include "base/status.h"
 #include "checkpoint/asker_group.h"
+#include "checkpoint/call_lock.h"
+#include "checkpoint/task_owner.h"
+#include "freezer/lookup.h"
 #include "store/criu_images.h"
 
 namespace ckpt::checkpoint {
@@ -43,6 +46,8 @@ class SelfDumpOperation {
   absl::Status BelongsToTree(pid_t root) const;
   absl::StatusOr<v1::DumpRequest> MakeRequest();
   absl::Status CheckIsAlone() const;
+  // Of the tree, and of all that a freeze would stop.
+  absl::Status CheckOwners(const v1::DumpRequest& dump) const;
   absl::Status ChooseImage(v1::DumpRequest& dump);
   // Numbers of the images there are, ascending.
   absl::StatusOr<std::vector<int64_t>> Numbers() const;
@@ -53,9 +58,22 @@ class SelfDumpOperation {
   const DumpEnvironment& environment_;
   const Mailbox& mailbox_;
   ProcFs& proc_ = ProcFs::Real();
+  v1::DumpRequest dump_;
   std::string name_path_;  // of the images, without the number
   int64_t number_ = 0;
 };
+
+// Adds the processes of the group and of those below it.
+absl::Status AddProcessesBelow(freezer::Cgroup& group,
+                               std::vector<pid_t>& pids) {
+  CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> own, group.Processes());
+  pids.insert(pids.end(), own.begin(), own.end());
+  CKPT_ASSIGN_OR_RETURN(const auto children, group.Children());
+  for (const auto& child : children) {
+    CKPT_RETURN_IF_ERROR(AddProcessesBelow(*child, pids));
+  }
+  return absl::OkStatus();
+}
 
 absl::Status SelfDumpOperation::BelongsToTree(pid_t root) const {
   return absl::FailedPreconditionError(absl::StrCat(
@@ -90,6 +108,18 @@ absl::Status SelfDumpOperation::CheckIsAlone() const {
         kUntouched));
   }
   return absl::OkStatus();
+}
+
+absl::Status SelfDumpOperation::CheckOwners(const v1::DumpRequest& dump) const {
+  if (!request_.owner.has_value()) return absl::OkStatus();
+  CKPT_ASSIGN_OR_RETURN(std::vector<pid_t> pids,
+                        ProcessTree(proc_, dump.pid()));
+  if (!dump.cgroup().empty()) {
+    CKPT_ASSIGN_OR_RETURN(const auto group,
+                          freezer::FindCgroup(dump.cgroup(), dump.hierarchy()));
+    CKPT_RETURN_IF_ERROR(AddProcessesBelow(*group, pids));
+  }
+  return CheckOwner(proc_, pids, *request_.owner);
 }
 
 absl::StatusOr<std::vector<int64_t>> SelfDumpOperation::Numbers() const {
@@ -145,6 +175,9 @@ absl::StatusOr<v1::DumpRequest> SelfDumpOperation::MakeRequest() {
 }
 
 absl::Status SelfDumpOperation::OnImageWritten(PendingImage& image) {
+  // No task runs, forks or executes anything now: what is seen is what was
+  // dumped.
+  CKPT_RETURN_IF_ERROR(CheckOwners(dump_));
   if (request_.scope == SelfScope::kProcess) {
     // No freezer kept it from forking until CRIU had stopped it.
     CKPT_ASSIGN_OR_RETURN(const ImageContents contents,
@@ -180,8 +213,11 @@ absl::StatusOr<v1::DumpReport> SelfDumpOperation::Run() {
   CKPT_RETURN_IF_ERROR(CheckWeAreOutside(asker()));
   CKPT_RETURN_IF_ERROR(LeaveGroupsOf(asker()));
   CKPT_RETURN_IF_ERROR(FaultPoint("self.outside"));
-  CKPT_ASSIGN_OR_RETURN(const v1::DumpRequest dump, MakeRequest());
-  CKPT_RETURN_IF_ERROR(CheckWeAreOutside(dump.pid()));
+  CKPT_ASSIGN_OR_RETURN(dump_, MakeRequest());
+  CKPT_RETURN_IF_ERROR(CheckWeAreOutside(dump_.pid()));
+  if (const absl::Status own = CheckOwners(dump_); !own.ok()) {
+    return WithMessage(own, absl::StrCat(own.message(), kUntouched));
+  }
   DumpEnvironment environment = environment_;
   environment.image_written = [this](PendingImage& image) {
     return OnImageWritten(image);
@@ -194,7 +230,7 @@ absl::StatusOr<v1::DumpReport> SelfDumpOperation::Run() {
                                   absl::StrCat(name_path_, ".", number_));
     };
   }
-  CKPT_ASSIGN_OR_RETURN(v1::DumpReport report, Dump(dump, environment));
+  CKPT_ASSIGN_OR_RETURN(v1::DumpReport report, Dump(dump_, environment));
   CKPT_RETURN_IF_ERROR(FaultPoint("self.dumped"));
   // The job is gone if it was to end, and nobody waits.
   if (!request_.exit) {
@@ -210,6 +246,12 @@ absl::StatusOr<v1::DumpReport> SelfDump(const SelfDumpRequest& request,
                                         const DumpEnvironment& environment) {
   Clock& clock = Clock::Real();
   CKPT_ASSIGN_OR_RETURN(const Mailbox mailbox, Mailbox::Open(request.asker));
+  UniqueFd lock;
+  if (request.served) {
+    CKPT_ASSIGN_OR_RETURN(lock, LockCall(request.asker.pid, [&mailbox, &clock] {
+                            return mailbox.AwaitReady(clock, clock.Now());
+                          }));
+  }
   CKPT_RETURN_IF_ERROR(mailbox.AwaitReady(clock, clock.Now() + kReadyLimit));
   auto report = SelfDumpOperation(request, environment, mailbox).Run();
   if (report.ok()) return report;

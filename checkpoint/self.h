@@ -10,7 +10,10 @@
 #ifndef CKPT_CHECKPOINT_SELF_H_
 #define CKPT_CHECKPOINT_SELF_H_
 
+#include <sys/types.h>
+
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -41,6 +44,12 @@ struct SelfDumpRequest {
   uint32_t keep = 0;  // as many of the newest images; 0: all
   double timeout_seconds = kDefaultTimeoutSeconds;
   v1::CriuOptions criu;
+  // All tasks must be this user's, now and while CRIU holds them.
+  std::optional<uid_t> owner;
+  // Asked for by a service: the same call may come again while it is served.
+  // Then this waits for the end of the other, and takes over if that was
+  // killed.
+  bool served = false;
 };
 
 // Whatever it returns is in the mailbox too, except where that is impossible:
@@ -48,7 +57,8 @@ struct SelfDumpRequest {
 //   InvalidArgument  it has no mailbox at that place
 //   Aborted          it does not wait any more
 // Other errors as Dump(); FailedPrecondition also when this process belongs to
-// the job's tree, or when there are processes that the scope does not allow.
+// the job's tree, or when there are processes that the scope does not allow;
+// PermissionDenied when a task is not the owner's.
 absl::StatusOr<v1::DumpReport> SelfDump(const SelfDumpRequest& request,
                                         const DumpEnvironment& environment);
 

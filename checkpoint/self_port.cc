@@ -1,13 +1,16 @@
 #include "checkpoint/self_port.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
+#include <utility>
 
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
@@ -21,6 +24,10 @@ namespace {
 
 // Image, store and cgroup come before the arguments.
 constexpr size_t kNames = 3;
+
+// Of Linux 6.5; not in the libc headers of Debian 12.
+constexpr int kSoPassPidfd = 76;
+constexpr int kScmPidfd = 4;
 
 absl::StatusOr<sockaddr_un> AddressOf(const std::string& path) {
   sockaddr_un address = {};
@@ -55,7 +62,39 @@ absl::Status RemoveAbandoned(const std::string& path,
   return ErrnoToStatus(errno, "remove", path);
 }
 
-std::optional<SelfCall> Parse(absl::string_view data, const ucred& sender) {
+// What comes with a message: who sent it, and descriptors that nobody wants.
+struct Sender {
+  ucred ids = {};
+  UniqueFd pidfd;
+};
+
+Sender TakeSender(msghdr& message) {
+  Sender sender;
+  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
+       header = CMSG_NXTHDR(&message, header)) {
+    if (header->cmsg_level != SOL_SOCKET) continue;
+    if (header->cmsg_type == SCM_CREDENTIALS) {
+      std::memcpy(&sender.ids, CMSG_DATA(header), sizeof(sender.ids));
+    } else if (header->cmsg_type == kScmPidfd ||
+               header->cmsg_type == SCM_RIGHTS) {
+      const size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+      std::vector<int> fds(count);
+      std::memcpy(fds.data(), CMSG_DATA(header), count * sizeof(int));
+      for (const int fd : fds) {
+        UniqueFd owned(fd);
+        if (header->cmsg_type == kScmPidfd) sender.pidfd = std::move(owned);
+      }
+    }
+  }
+  // Before Linux 6.5.
+  if (!sender.pidfd.ok() && sender.ids.pid > 0) {
+    sender.pidfd.Reset(
+        static_cast<int>(::syscall(SYS_pidfd_open, sender.ids.pid, 0)));
+  }
+  return sender;
+}
+
+std::optional<SelfCall> Parse(absl::string_view data, Sender sender) {
   ckpt_self_request request;
   constexpr size_t kHead = offsetof(ckpt_self_request, text);
   if (data.size() < kHead || data.size() > sizeof(request)) return std::nullopt;
@@ -68,8 +107,10 @@ std::optional<SelfCall> Parse(absl::string_view data, const ucred& sender) {
       absl::string_view(request.text, request.text_bytes - 1), '\0');
   if (words.size() < kNames) return std::nullopt;
   SelfCall call;
-  call.asker = {sender.pid, request.mailbox, request.request};
-  call.uid = sender.uid;
+  call.asker = {sender.ids.pid, request.mailbox, request.request};
+  call.pidfd = std::move(sender.pidfd);
+  call.uid = sender.ids.uid;
+  call.gid = sender.ids.gid;
   call.tree = (request.flags & CKPT_SELF_REQUEST_TREE) != 0;
   call.group = (request.flags & CKPT_SELF_REQUEST_CGROUP) != 0;
   call.exit = (request.flags & CKPT_SELF_REQUEST_EXIT) != 0;
@@ -86,7 +127,7 @@ std::optional<SelfCall> Parse(absl::string_view data, const ucred& sender) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<SelfPort>> SelfPort::Listen(
-    const std::string& path) {
+    const std::string& path, mode_t mode) {
   CKPT_ASSIGN_OR_RETURN(const sockaddr_un address, AddressOf(path));
   const std::string directory = path.substr(0, path.rfind('/'));
   if (!directory.empty() && ::mkdir(directory.c_str(), 0755) != 0 &&
@@ -100,13 +141,20 @@ absl::StatusOr<std::unique_ptr<SelfPort>> SelfPort::Listen(
       0) {
     return ErrnoToStatus(errno, "set SO_PASSCRED of", path);
   }
-  // The file has this mode from the start.
+  (void)::setsockopt(socket.get(), SOL_SOCKET, kSoPassPidfd, &on, sizeof(on));
+  // The file is for root alone from the start.
   if (::fchmod(socket.get(), 0600) != 0 ||
       ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address),
-             sizeof(address)) != 0) {
+             sizeof(address)) != 0 ||
+      ::chmod(path.c_str(), mode) != 0) {
     return ErrnoToStatus(errno, "listen at", path);
   }
   return absl::WrapUnique(new SelfPort(path, std::move(socket)));
+}
+
+bool SelfCall::CallerRuns() const {
+  pollfd end = {pidfd.get(), POLLIN, 0};
+  return ::poll(&end, 1, 0) == 0;
 }
 
 SelfPort::~SelfPort() { (void)::unlink(path_.c_str()); }
@@ -114,7 +162,8 @@ SelfPort::~SelfPort() { (void)::unlink(path_.c_str()); }
 std::optional<SelfCall> SelfPort::Receive() {
   while (true) {
     char data[sizeof(ckpt_self_request) + 1];
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(ucred))];
+    alignas(cmsghdr) char
+        control[CMSG_SPACE(sizeof(ucred)) + CMSG_SPACE(sizeof(int))];
     iovec part = {data, sizeof(data)};
     msghdr message = {};
     message.msg_iov = &part;
@@ -124,13 +173,11 @@ std::optional<SelfCall> SelfPort::Receive() {
     const ssize_t size = ::recvmsg(socket_.get(), &message, MSG_CMSG_CLOEXEC);
     if (size < 0 && errno == EINTR) continue;
     if (size < 0) return std::nullopt;
-    const cmsghdr* const header = CMSG_FIRSTHDR(&message);
-    if (header == nullptr || header->cmsg_type != SCM_CREDENTIALS) continue;
-    ucred sender;
-    std::memcpy(&sender, CMSG_DATA(header), sizeof(sender));
-    if (sender.pid == 0) continue;  // not of our PID namespace
-    auto call =
-        Parse(absl::string_view(data, static_cast<size_t>(size)), sender);
+    Sender sender = TakeSender(message);
+    // Not of our PID namespace, or it has ended.
+    if (sender.ids.pid == 0 || !sender.pidfd.ok()) continue;
+    auto call = Parse(absl::string_view(data, static_cast<size_t>(size)),
+                      std::move(sender));
     if (call.has_value()) return call;
   }
 }

@@ -6,8 +6,8 @@
 //
 // Caveats: a job repeats its request until it is answered, so the same one may
 // come several times (Mailbox tells which is still waited for).  Who may ask
-// for what is for the caller to judge: `pid` and `uid` are the kernel's word,
-// all else is the job's.
+// for what is for the caller to judge: `pid`, `pidfd` and `uid` are the
+// kernel's word, all else is the job's.
 #ifndef CKPT_CHECKPOINT_SELF_PORT_H_
 #define CKPT_CHECKPOINT_SELF_PORT_H_
 
@@ -27,9 +27,12 @@
 
 namespace ckpt::checkpoint {
 
+// Movable.
 struct SelfCall {
   MailboxAddress asker;  // its pid in our PID namespace
+  UniqueFd pidfd;        // of the very process that has sent it
   uid_t uid = 0;
+  gid_t gid = 0;
   bool tree = false;
   bool group = false;
   bool exit = false;
@@ -38,16 +41,19 @@ struct SelfCall {
   uint32_t keep = 0;
   std::string image, store, cgroup;  // "": not given
   std::vector<std::string> arguments;
+
+  // Whether it has not ended: then nobody else had its pid since it has asked.
+  bool CallerRuns() const;
 };
 
 // Not thread-safe.
 class SelfPort {
  public:
-  // Makes the socket, for root only, with its directory.  AlreadyExists:
-  // somebody listens there.  A socket that nobody listens at any more is
-  // replaced.
+  // Makes the socket, by default for root only, with its directory.
+  // AlreadyExists: somebody listens there.  A socket that nobody listens at any
+  // more is replaced.
   static absl::StatusOr<std::unique_ptr<SelfPort>> Listen(
-      const std::string& path);
+      const std::string& path, mode_t mode = 0600);
   ~SelfPort();  // removes it
   SelfPort(const SelfPort&) = delete;
   SelfPort& operator=(const SelfPort&) = delete;

@@ -19,7 +19,7 @@ enum {
   kGraceMs = 30 * 1000,
   kPollNs = 1000 * 1000,
   kRoundsPerAsking = 1000, /* of a service, again */
-  kMostFailures = 10,      /* to ask it */
+  kMostFailures = 30,      /* to ask it: it may be started anew */
   kRoundsPerLook = 20,     /* at whether ckpt is still there */
 };
 

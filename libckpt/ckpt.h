@@ -20,14 +20,14 @@
  * Nothing of ckpt is in the process before or after a call: no descriptor, no
  * child, no thread, no signal handler.  The work is done by the program `ckpt`,
  * which is started for it, and which needs root; or by a service outside of the
- * job, where one listens at $CKPT_SOCKET or /run/ckpt/self.sock.
+ * job, such as ckptd, where one listens at $CKPT_SOCKET or /run/ckpt/self.sock.
  *
  * All functions are thread-safe.  Needs nothing but libc.  This interface and
  * its binary form are stable: structures say their size, and only grow.
  *
- * Caveats: process 1 of a PID namespace needs such a service (`ckpt
- * self-serve`); other limits are those of `ckpt dump`.  See ckpt_self(3) and
- * docs/self_checkpoint.md.
+ * Caveats: process 1 of a PID namespace needs such a service (ckptd, or `ckpt
+ * self-serve`), and so do users other than root (ckptd); other limits are those
+ * of `ckpt dump`.  See ckpt_self(3) and docs/self_checkpoint.md.
  */
 #ifndef CKPT_H_
 #define CKPT_H_
@@ -61,7 +61,9 @@ struct ckpt_options {
   /* The image is called IMAGE.NUMBER, with a number that the store has not
    * seen yet.  A name or a path with a slash; NULL: COMMAND-PID. */
   const char *image;
-  const char *store; /* directory of images; NULL: /var/lib/ckpt */
+  /* Directory of images; NULL: /var/lib/ckpt, or the service's.  To be NULL for
+   * users other than root, who have a directory of their own. */
+  const char *store;
   /* Path of ckpt, and not to ask a service but that of $CKPT_SOCKET; NULL: the
    * service, $CKPT_BINARY, then PATH. */
   const char *program;
@@ -89,7 +91,8 @@ struct ckpt_options {
  * whole and on the disk (with CKPT_ASYNC: before); 0 in the restarted process;
  * -1 with errno on error, and then the job runs on as before:
  *   EINVAL      flags or options
- *   EPERM       not root
+ *   EPERM       not root, without a service for others; refused by its policy;
+ *               or a process is not the caller's own
  *   ENOENT      no such program, group or CRIU
  *   EBUSY       another thread is in ckpt_self(), a callback of an earlier call
  *               still runs, or tasks do not freeze

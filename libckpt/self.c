@@ -230,6 +230,30 @@ static long CheckStart(const struct ckpt_options *options, char *program,
   return FindProgram(options, program, size);
 }
 
+/* A path as somebody in another directory is to read it.  0, or an errno value;
+ * relative paths with "." and ".." stay such, below our directory. */
+static int MakeAbsolute(const char *path, char *absolute, size_t size) {
+  size_t used = 0;
+  if (path[0] != '/') {
+    if (getcwd(absolute, size) == NULL) return errno;
+    used = strlen(absolute);
+    if (used + 1 < size && used > 1) absolute[used++] = '/';
+  }
+  return (size_t)snprintf(absolute + used, size - used, "%s", path) <
+                 size - used
+             ? 0
+             : ENAMETOOLONG;
+}
+
+/* Adds a name, or a path as an absolute one. */
+static int AddName(struct ckpt_service *service, const char *name,
+                   int is_path) {
+  char absolute[4096];
+  if (!is_path) return ckpt_service_add(service, name);
+  const int error = MakeAbsolute(name, absolute, sizeof absolute);
+  return error != 0 ? error : ckpt_service_add(service, absolute);
+}
+
 static long MakeRequest(struct ckpt_service *service, unsigned flags,
                         const struct ckpt_options *options,
                         const struct ckpt_mailbox *mailbox) {
@@ -241,17 +265,23 @@ static long MakeRequest(struct ckpt_service *service, unsigned flags,
   request->flags = flags;
   request->timeout_ms = TimeoutMs(options);
   request->keep = options->keep;
-  const char *const names[] = {options->image != NULL ? options->image : image,
-                               options->store, options->cgroup};
-  int error = 0;
-  for (int i = 0; i < 3; ++i) {
-    error |= ckpt_service_add(service, names[i] != NULL ? names[i] : "");
-  }
+  const char *name = options->image != NULL ? options->image : image;
+  int error = AddName(service, name, strchr(name, '/') != NULL);
+  name = options->store != NULL ? options->store : "";
+  if (error == 0) error = AddName(service, name, name[0] != '\0');
+  name = options->cgroup != NULL ? options->cgroup : "";
+  if (error == 0) error = AddName(service, name, 0);
   for (int i = 0; options->arguments != NULL && options->arguments[i] != NULL;
        ++i) {
-    error |= ckpt_service_add(service, options->arguments[i]);
+    if (error == 0) error = ckpt_service_add(service, options->arguments[i]);
   }
   if (error == 0) return 0;
+  if (error != EINVAL) {
+    return ckpt_fail(error,
+                     "the image's or store's path cannot be made absolute: %s; "
+                     "nothing was touched",
+                     strerror(error));
+  }
   return ckpt_fail(EINVAL, "names and arguments have more than %d bytes",
                    CKPT_SELF_REQUEST_TEXT_BYTES);
 }

@@ -114,8 +114,7 @@ TEST_F(HooksTest, DeathBySignalIsAFailure) {
 TEST_F(HooksTest, HangingHookIsKilledWithItsChildren) {
   Write("pre-dump", absl::StrCat("echo $$ > ", dir_.File("written"),
                                  "; trap '' TERM; sleep 1000 & sleep 1000"));
-  const absl::Status status =
-      Open(absl::Seconds(3)).Run(Hook::kPreDump, {});
+  const absl::Status status = Open(absl::Seconds(3)).Run(Hook::kPreDump, {});
   EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded);
   ExpectGroupHasEnded();
 }

@@ -66,6 +66,11 @@ absl::StatusOr<checkpoint::SelfDumpRequest> ParseRequest(
       request.timeout_seconds,
       arguments.Seconds("timeout", checkpoint::kDefaultTimeoutSeconds));
   CKPT_ASSIGN_OR_RETURN(request.criu, CriuFlags(arguments));
+  if (arguments.Has("owner")) {
+    CKPT_ASSIGN_OR_RETURN(const uint64_t uid, Number64(arguments, "owner"));
+    request.owner = static_cast<uid_t>(uid);
+  }
+  request.served = arguments.Has("served");
   return request;
 }
 
@@ -124,7 +129,10 @@ Command SelfDumpCommand() {
             "tell the process when it goes on, before the image is on the "
             "disk"},
            {"keep", "N", "remove all but the N newest images (keep all)"},
-           {"timeout", "D", "give up after this long (120s)"}}))),
+           {"timeout", "D", "give up after this long (120s)"},
+           {"owner", "UID", "only if all tasks are this user's (any)"},
+           {"served", "",
+            "asked for by a service: wait if the same is at work already"}}))),
       &Run};
 }
 

@@ -2,6 +2,8 @@
  *
  * Usage: self_job STATUS STORE CKPT [OPTION...]
  *
+ * STORE "-" is the default one, CKPT "-" the service of $CKPT_SOCKET.
+ *
  *   --times N             ask for N checkpoints (1), then wait to be killed
  *   --wait-for FILE       ask for the Nth when FILE.N is there
  *   --tree, --group, --exit, --keep N, --cgroup X, --argument A (repeatable)
@@ -13,15 +15,19 @@
  *   --subreaper           adopt orphans
  *   --ignore-sigchld      SIGCHLD is ignored
  *   --drop-root           ask as another user
+ *   --as-user UID         be that user, once the children are there
+ *   --thread-drops FILE   a thread becomes another user when FILE is there
+ *   --memory MIB          of random bytes
  *   --as-init             ask from process 1 of a new PID namespace
  *   --from-child          ask from a child; the first process only reaps
- *   --callbacks KIND      each within 300 ms: ok, before-fails, before-hangs,
- *                         after-fails, after-hangs, restart-fails,
- *                         restart-hangs; what hangs is let go after the second
+ *   --callbacks KIND      ok, before-fails, before-hangs, after-fails,
+ *                         after-hangs, restart-fails, restart-hangs; what hangs
+ *                         has a limit of 300 ms, and is let go after the second
  *                         call
  *
  * Appends lines to STATUS, which it does not keep open:
  *   ready
+ *   dropped
  *   asking I
  *   callback before | callback after RESULT | callback restart
  *   call I RESULT ERRNO restarts N image PATH: MESSAGE
@@ -42,13 +48,15 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "libckpt/ckpt.h"
 #include "tests/self/trace.h"
 
-enum { kMost = 128, kLimitMs = 300, kNobody = 65534 };
+enum { kMost = 128, kLimitMs = 300, kPlentyMs = 60000, kNobody = 65534 };
 
 static const char *status_path;
 static const char *wait_for;
@@ -56,6 +64,9 @@ static const char *callback_kind = "";
 static int times = 1;
 static int children, threads, from_thread, subreaper, ignore_sigchld;
 static int drop_root, as_init, from_child, no_wait;
+static uid_t as_user;
+static const char *thread_drops;
+static size_t memory_mib;
 static unsigned flags;
 static struct ckpt_options options = CKPT_OPTIONS_INIT;
 static const char *arguments[kMost + 1];
@@ -95,6 +106,30 @@ static void *CountInThread(void *counter) {
   return NULL;
 }
 
+/* The thread alone, as libc's function would take all of them along. */
+static void *DropInThread(void *unused) {
+  const char line[] = "dropped\n";
+  while (access(thread_drops, F_OK) != 0) Nap();
+  const int fd = open(status_path, O_WRONLY | O_APPEND);
+  if (fd < 0 || syscall(SYS_setresuid, kNobody, kNobody, kNobody) != 0 ||
+      write(fd, line, sizeof line - 1) < 0) {
+    abort();
+  }
+  close(fd);
+  for (;;) pause();
+  return unused;
+}
+
+static void TakeMemory(void) {
+  const size_t size = memory_mib << 20;
+  char *memory = malloc(size);
+  for (size_t got = 0; memory != NULL && got < size;) {
+    const ssize_t count = getrandom(memory + got, size - got, 0);
+    if (count < 0) abort();
+    got += (size_t)count;
+  }
+}
+
 static void StartOthers(void) {
   counters = mmap(NULL, 2 * kMost * sizeof *counters, PROT_READ | PROT_WRITE,
                   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -109,6 +144,11 @@ static void StartOthers(void) {
     if (pthread_create(&thread, NULL, CountInThread, &counters[kMost + i])) {
       abort();
     }
+  }
+  pthread_t thread;
+  if (thread_drops != NULL &&
+      pthread_create(&thread, NULL, DropInThread, NULL) != 0) {
+    abort();
   }
 }
 
@@ -155,14 +195,19 @@ static int Restart(void *data) {
   return Behave("restart");
 }
 
+/* Short only for the one that is to miss it. */
+static unsigned LimitMs(const char *hanging_kind) {
+  return strcmp(callback_kind, hanging_kind) == 0 ? kLimitMs : kPlentyMs;
+}
+
 static void RegisterCallbacks(void) {
   struct ckpt_callbacks callbacks = CKPT_CALLBACKS_INIT;
   callbacks.before = Before;
   callbacks.after = After;
   callbacks.restart = Restart;
-  callbacks.before_limit_ms = kLimitMs;
-  callbacks.after_limit_ms = kLimitMs;
-  callbacks.restart_limit_ms = kLimitMs;
+  callbacks.before_limit_ms = LimitMs("before-hangs");
+  callbacks.after_limit_ms = LimitMs("after-hangs");
+  callbacks.restart_limit_ms = LimitMs("restart-hangs");
   if (ckpt_register(&callbacks) <= 0) abort();
 }
 
@@ -291,6 +336,9 @@ static void ParseArguments(int argc, char **argv) {
       {"children", required_argument, NULL, 'n'},
       {"threads", required_argument, NULL, 'm'},
       {"callbacks", required_argument, NULL, 'b'},
+      {"as-user", required_argument, NULL, 'u'},
+      {"thread-drops", required_argument, NULL, 'd'},
+      {"memory", required_argument, NULL, 'M'},
       {"from-thread", no_argument, &from_thread, 1},
       {"subreaper", no_argument, &subreaper, 1},
       {"ignore-sigchld", no_argument, &ignore_sigchld, 1},
@@ -312,6 +360,9 @@ static void ParseArguments(int argc, char **argv) {
     if (option == 'n') children = atoi(optarg);
     if (option == 'm') threads = atoi(optarg);
     if (option == 'b') callback_kind = optarg;
+    if (option == 'u') as_user = (uid_t)atoi(optarg);
+    if (option == 'd') thread_drops = optarg;
+    if (option == 'M') memory_mib = (size_t)atoi(optarg);
     if (option == '?' || argument_count > kMost || children > kMost ||
         threads > kMost) {
       exit(2);
@@ -319,8 +370,9 @@ static void ParseArguments(int argc, char **argv) {
   }
   if (argc - optind != 3) exit(2);
   status_path = argv[optind];
-  options.store = argv[optind + 1];
-  options.program = argv[optind + 2];
+  const char *store = argv[optind + 1], *program = argv[optind + 2];
+  options.store = strcmp(store, "-") == 0 ? NULL : store;
+  options.program = strcmp(program, "-") == 0 ? NULL : program;
   options.image = "self";
   options.arguments = arguments;
 }
@@ -333,6 +385,11 @@ int main(int argc, char **argv) {
   if (!as_init) {
     StartOthers();
     AwaitOthers();
+  }
+  TakeMemory();
+  if (as_user != 0 && (setresgid(as_user, as_user, as_user) != 0 ||
+                       setresuid(as_user, as_user, as_user) != 0)) {
+    abort();
   }
   Say("ready");
   Ask();

@@ -43,7 +43,7 @@ void SelfJob::Start(std::vector<std::string> words,
   }
   options.argv.insert(options.argv.end(), words.begin(), words.end());
   options.argv.insert(options.argv.end(),
-                      {status_path_, ckpt_.store(), CkptRunner::Binary()});
+                      {status_path_, store_, CkptRunner::Binary()});
   options.cgroups = {group_.get()};
   const auto job = Job::Start(options);
   ASSERT_TRUE(job.ok()) << job.status();

@@ -25,6 +25,10 @@ class SelfJob {
  public:
   explicit SelfJob(CgroupVersion version);
 
+  // Of the calls of the jobs that are started from now on: "-" is the default
+  // one.
+  void SetStore(const std::string& store) { store_ = store; }
+
   // With the words of self_job.c and environment variables; returns when it is
   // ready.  "--wait-for" is added with `held`: each call is
   // made after its Go().
@@ -62,6 +66,7 @@ class SelfJob {
   CkptRunner ckpt_;
   const std::string status_path_ = ckpt_.dir().File("status");
   const std::string go_path_ = ckpt_.dir().File("go");
+  std::string store_ = ckpt_.store();
   std::unique_ptr<TestCgroup> group_;
   std::vector<pid_t> tree_;
   pid_t root_ = 0;

@@ -1,0 +1,67 @@
+// A `ckpt self-dump` that was started for a job's call (self_port.h).
+//
+//   CKPT_ASSIGN_OR_RETURN(SelfWorker worker,
+//                         SelfWorker::Start(call, terms, programs));
+//   ... when worker.fd() is readable ...
+//   if (worker.Reap()) ...
+//
+// It is a process of its own, so that whoever started it need not leave its own
+// groups, and may be killed without a loss: the worker itself tells the job.
+#ifndef CKPT_CHECKPOINT_SELF_WORKER_H_
+#define CKPT_CHECKPOINT_SELF_WORKER_H_
+
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "base/unique_fd.h"
+#include "checkpoint/mailbox.h"
+#include "checkpoint/self_port.h"
+
+namespace ckpt::checkpoint {
+
+struct SelfPrograms {
+  std::string ckpt;
+  std::string criu;  // "": ckpt looks for it
+};
+
+// What a caller is granted.
+struct SelfTerms {
+  std::string store;           // "": the default one
+  std::optional<uid_t> owner;  // all tasks must be this user's
+};
+
+// Movable.  Not thread-safe.
+class SelfWorker {
+ public:
+  static absl::StatusOr<SelfWorker> Start(const SelfCall& call,
+                                          const SelfTerms& terms,
+                                          const SelfPrograms& programs);
+
+  // Readable when it has ended.
+  int fd() const { return pidfd_.get(); }
+  bool IsFor(const MailboxAddress& asker) const {
+    return asker_.pid == asker.pid && asker_.request == asker.request;
+  }
+  uid_t caller() const { return caller_; }
+
+  // Whether it has ended.  A job whose worker was killed is told so.
+  bool Reap();
+
+ private:
+  SelfWorker(const MailboxAddress& asker, uid_t caller, pid_t pid,
+             UniqueFd pidfd)
+      : asker_(asker), caller_(caller), pid_(pid), pidfd_(std::move(pidfd)) {}
+
+  MailboxAddress asker_;
+  uid_t caller_;
+  pid_t pid_;
+  UniqueFd pidfd_;
+};
+
+}  // namespace ckpt::checkpoint
+
+#endif  // CKPT_CHECKPOINT_SELF_WORKER_H_
