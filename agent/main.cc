@@ -24,6 +24,7 @@
 #include "agent/grpc_server.h"
 #include "agent/job_desk.h"
 #include "agent/local_listener.h"
+#include "agent/metrics.h"
 #include "agent/operation_log.h"
 #include "agent/operations.h"
 #include "agent/options.h"
@@ -173,6 +174,7 @@ absl::Status Serve(const Options& options, const ServiceManager& manager) {
       options.store.empty() ? ImageStore() : ImageStore(options.store);
   const std::string socket_path =
       options.socket.empty() ? RunDirectory() + "/ckptd.sock" : options.socket;
+  Metrics metrics;
   FileOperationLog log(RunDirectory() + "/operations");
   const Gate gate(std::move(policy), AuditTo(STDERR_FILENO));
   GroupClaims claims;
@@ -190,8 +192,11 @@ absl::Status Serve(const Options& options, const ServiceManager& manager) {
   transfer::Receiver receiver(store);
   TransferDesk transfer_desk(gate, store, receiver);
   WorkerPool carriers(kCarrierLimits);
-  const Desks desks = {group_desk, job_desk,      operations, calls,
-                       watches,    transfer_desk, carriers};
+  operations.OnEnd([&metrics](const v1::Operation& operation) {
+    metrics.OperationEnded(operation);
+  });
+  const Desks desks = {metrics, group_desk, job_desk,      operations,
+                       calls,   watches,    transfer_desk, carriers};
 
   if (::mkdir(RunDirectory().c_str(), 0755) != 0 && errno != EEXIST) {
     return ErrnoToStatus(errno, "make directory", RunDirectory());
@@ -213,6 +218,13 @@ absl::Status Serve(const Options& options, const ServiceManager& manager) {
     CKPT_ASSIGN_OR_RETURN(
         remote, TlsServer::Start(
                     desks, {.listen = options.listen, .files = options.tls}));
+  }
+  std::unique_ptr<MetricsServer> metrics_server;
+  if (!options.metrics.empty()) {
+    CKPT_ASSIGN_OR_RETURN(metrics_server,
+                          MetricsServer::Start(options.metrics, metrics));
+    Log(absl::StrCat("metrics are at http://", metrics_server->address(),
+                     "/metrics"));
   }
   Log(absl::StrCat("version ", kVersion, " listens on unix:", socket_path,
                    remote == nullptr

@@ -126,6 +126,7 @@ void Operations::Run(const EntryPtr& entry, const Work& work) {
     }
     // Not written down, it would be told as aborted after the agent's death.
     (void)log_.Save(operation);
+    if (ended_ != nullptr) ended_(operation);
   });
 }
 

@@ -48,7 +48,14 @@ class Operations {
   // Called for a new operation alone: checks and reserves what it needs.
   using Prepare = std::function<absl::StatusOr<Work>()>;
 
+  // Must not block and not call back.
+  using Observer = std::function<void(const v1::Operation&)>;
+
   Operations(WorkerPool& pool, OperationLog& log) : pool_(pool), log_(log) {}
+
+  // Called with each operation that ends, as an Observer is.  Set it before the
+  // first one starts.
+  void OnEnd(Observer ended) { ended_ = std::move(ended); }
 
   // Takes over what a former agent has written down.  One that had not ended
   // becomes FAILED, ABORTED, with what `explain` tells of the present state.
@@ -73,9 +80,7 @@ class Operations {
   void CancelAll();
 
   // Calls `observer` with the operation now and after each change, until
-  // Unobserve(), after which it is not called any more.  It must not block and
-  // not call back.  NotFound.
-  using Observer = std::function<void(const v1::Operation&)>;
+  // Unobserve(), after which it is not called any more.  NotFound.
   absl::StatusOr<int64_t> Observe(const std::string& id, Observer observer);
   void Unobserve(const std::string& id, int64_t number);
 
@@ -96,6 +101,7 @@ class Operations {
 
   WorkerPool& pool_;
   OperationLog& log_;
+  Observer ended_;
   absl::Mutex mutex_;
   std::map<std::string, EntryPtr> entries_ ABSL_GUARDED_BY(mutex_);
   int64_t next_observer_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -38,7 +38,8 @@ absl::Status Set(const std::string& flag, const std::string& value,
       {"listen", &options.listen},     {"tls-ca", &options.tls.ca},
       {"tls-cert", &options.tls.cert}, {"tls-key", &options.tls.key},
       {"store", &options.store},       {"criu", &options.criu},
-      {"ckpt", &options.ckpt}};
+      {"ckpt", &options.ckpt},         {"metrics", &options.metrics},
+  };
   if (const auto text = texts.find(flag); text != texts.end()) {
     *text->second = value;
     return absl::OkStatus();
@@ -118,6 +119,8 @@ std::string Usage() {
          "(/etc/ckpt/tls/ca.pem)\n"
          "  --tls-cert FILE    this node's certificate (cert.pem there)\n"
          "  --tls-key FILE     its key (key.pem there)\n"
+         "  --metrics HOST:PORT where Prometheus finds metrics, by HTTP "
+         "(nowhere)\n"
          "  --store DIR        where images live (/var/lib/ckpt)\n"
          "  --criu PATH        the CRIU to run ($CKPT_CRIU, /opt/ckpt, PATH)\n"
          "  --self-socket PATH where programs ask for their own checkpoints "

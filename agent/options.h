@@ -25,6 +25,7 @@ struct Options {
   absl::optional<gid_t> group;  // who besides root may connect
   std::string policy_file;      // "": kDefaultPolicyFile, if it is there
   std::string listen;           // HOST:PORT for other machines; "": none
+  std::string metrics;          // HOST:PORT for Prometheus; "": none
   rpc::TlsFiles tls = rpc::TlsFiles::Default();
   std::string store;  // "": the default one
   std::string criu;   // "": where it is looked for by itself

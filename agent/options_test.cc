@@ -33,6 +33,7 @@ TEST(OptionsTest, ValueMayFollowOrBeJoined) {
 TEST(OptionsTest, OtherMachinesAreListenedToOnlyWhenAskedFor) {
   EXPECT_EQ(Parse({})->listen, "");
   EXPECT_EQ(Parse({})->tls.key, "/etc/ckpt/tls/key.pem");
+  EXPECT_EQ(Parse({})->metrics, "");
   const auto options = Parse({"--listen", "[::]:7070", "--tls-ca=/a",
                               "--tls-cert=/b", "--tls-key=/c"});
   ASSERT_TRUE(options.ok()) << options.status();

@@ -28,13 +28,21 @@ class UnaryCall : public grpc::ServerUnaryReactor {
  public:
   // `work` fills the answer.  It may use the cancellation as long as it runs.
   using Work = std::function<absl::Status(const Cancellation&)>;
+  // Called once with what is answered, also when no worker was free.
+  using Ended = std::function<void(const absl::Status&)>;
 
-  static UnaryCall* Start(WorkerPool& pool, Work work) {
+  static UnaryCall* Start(WorkerPool& pool, Work work, Ended ended) {
     auto* const call = new UnaryCall;  // deletes itself in OnDone()
-    const absl::Status taken = pool.Submit([call, work = std::move(work)] {
-      call->Finish(rpc::ToGrpcStatus(work(call->cancel_)));
-    });
-    if (!taken.ok()) call->Finish(rpc::ToGrpcStatus(taken));
+    const absl::Status taken =
+        pool.Submit([call, ended, work = std::move(work)] {
+          const absl::Status status = work(call->cancel_);
+          ended(status);
+          call->Finish(rpc::ToGrpcStatus(status));
+        });
+    if (!taken.ok()) {
+      ended(taken);
+      call->Finish(rpc::ToGrpcStatus(taken));
+    }
     return call;
   }
 

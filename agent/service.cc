@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/time/clock.h"
@@ -13,14 +14,6 @@
 
 namespace ckpt::agent {
 namespace {
-
-// Puts the answer of a desk where gRPC wants it.
-template <typename Response>
-absl::Status Fill(absl::StatusOr<Response> result, Response* response) {
-  CKPT_RETURN_IF_ERROR(result.status());
-  *response = *std::move(result);
-  return absl::OkStatus();
-}
 
 // The request, with a timeout that ends when the caller's deadline does.
 template <typename Request>
@@ -41,49 +34,64 @@ constexpr double kDefaultSeconds = 10;
 
 }  // namespace
 
+template <typename Response, typename Answer>
+AgentService::Unary* AgentService::Call(const char* method,
+                                        const Context& context,
+                                        Response* response, Answer answer) {
+  return UnaryCall::Start(
+      desks_.calls,
+      [caller = callers_.CallerOf(context), response,
+       answer = std::move(answer)](const Cancellation& cancel) -> absl::Status {
+        CKPT_ASSIGN_OR_RETURN(*response, answer(caller, cancel));
+        return absl::OkStatus();
+      },
+      [method, &metrics = desks_.metrics](const absl::Status& status) {
+        metrics.CountCall(method, status.code());
+      });
+}
+
 AgentService::Unary* AgentService::Freeze(Context* context,
                                           const v1::FreezeRequest* request,
                                           v1::FreezeResponse* response) {
-  const Caller caller = callers_.CallerOf(*context);
-  return UnaryCall::Start(desks_.calls, [=, this](const Cancellation& cancel) {
-    return Fill(desks_.groups.Freeze(
+  return Call("Freeze", *context, response,
+              [=, this](const Caller& caller, const Cancellation& cancel) {
+                auto frozen = desks_.groups.Freeze(
                     caller, WithinDeadline(*request, *context, kDefaultSeconds),
-                    cancel),
-                response);
-  });
+                    cancel);
+                if (frozen.ok()) desks_.metrics.Frozen(*frozen);
+                return frozen;
+              });
 }
 
 AgentService::Unary* AgentService::Thaw(Context* context,
                                         const v1::ThawRequest* request,
                                         v1::FreezeResponse* response) {
-  const Caller caller = callers_.CallerOf(*context);
-  return UnaryCall::Start(desks_.calls, [=, this](const Cancellation& cancel) {
-    return Fill(desks_.groups.Thaw(
+  return Call("Thaw", *context, response,
+              [=, this](const Caller& caller, const Cancellation& cancel) {
+                return desks_.groups.Thaw(
                     caller, WithinDeadline(*request, *context, kDefaultSeconds),
-                    cancel),
-                response);
-  });
+                    cancel);
+              });
 }
 
 AgentService::Unary* AgentService::Status(Context* context,
                                           const v1::StatusRequest* request,
                                           v1::StatusResponse* response) {
-  const Caller caller = callers_.CallerOf(*context);
-  return UnaryCall::Start(desks_.calls, [=, this](const Cancellation&) {
-    return Fill(desks_.groups.Status(caller, *request), response);
-  });
+  return Call("Status", *context, response,
+              [=, this](const Caller& caller, const Cancellation&) {
+                return desks_.groups.Status(caller, *request);
+              });
 }
 
 AgentService::Unary* AgentService::Kill(Context* context,
                                         const v1::KillRequest* request,
                                         v1::KillResponse* response) {
-  const Caller caller = callers_.CallerOf(*context);
-  return UnaryCall::Start(desks_.calls, [=, this](const Cancellation& cancel) {
-    return Fill(desks_.groups.Kill(
+  return Call("Kill", *context, response,
+              [=, this](const Caller& caller, const Cancellation& cancel) {
+                return desks_.groups.Kill(
                     caller, WithinDeadline(*request, *context, kDefaultSeconds),
-                    cancel),
-                response);
-  });
+                    cancel);
+              });
 }
 
 grpc::ServerWriteReactor<v1::WatchEvent>* AgentService::Watch(
@@ -99,64 +107,64 @@ grpc::ServerWriteReactor<v1::WatchEvent>* AgentService::Watch(
 AgentService::Unary* AgentService::Check(Context* context,
                                          const v1::CheckRequest* request,
                                          v1::CheckReport* response) {
-  const Caller caller = callers_.CallerOf(*context);
-  return UnaryCall::Start(desks_.calls, [=, this](const Cancellation&) {
-    return Fill(desks_.jobs.Check(caller, *request), response);
-  });
+  return Call("Check", *context, response,
+              [=, this](const Caller& caller, const Cancellation&) {
+                return desks_.jobs.Check(caller, *request);
+              });
 }
 
 AgentService::Unary* AgentService::Dump(Context* context,
                                         const v1::DumpOperationRequest* request,
                                         v1::Operation* response) {
-  const Caller caller = callers_.CallerOf(*context);
-  return UnaryCall::Start(desks_.calls, [=, this](const Cancellation&) {
-    return Fill(desks_.jobs.Dump(caller, *request), response);
-  });
+  return Call("Dump", *context, response,
+              [=, this](const Caller& caller, const Cancellation&) {
+                return desks_.jobs.Dump(caller, *request);
+              });
 }
 
 AgentService::Unary* AgentService::Restore(
     Context* context, const v1::RestoreOperationRequest* request,
     v1::Operation* response) {
-  const Caller caller = callers_.CallerOf(*context);
-  return UnaryCall::Start(desks_.calls, [=, this](const Cancellation&) {
-    return Fill(desks_.jobs.Restore(caller, *request), response);
-  });
+  return Call("Restore", *context, response,
+              [=, this](const Caller& caller, const Cancellation&) {
+                return desks_.jobs.Restore(caller, *request);
+              });
 }
 
 AgentService::Unary* AgentService::ListImages(Context* context,
                                               const v1::ListImagesRequest*,
                                               v1::ImageListReport* response) {
-  const Caller caller = callers_.CallerOf(*context);
-  return UnaryCall::Start(desks_.calls, [=, this](const Cancellation&) {
-    return Fill(desks_.jobs.ListImages(caller), response);
-  });
+  return Call("ListImages", *context, response,
+              [=, this](const Caller& caller, const Cancellation&) {
+                return desks_.jobs.ListImages(caller);
+              });
 }
 
 AgentService::Unary* AgentService::GetImage(Context* context,
                                             const v1::ImageRequest* request,
                                             v1::ImageReport* response) {
-  const Caller caller = callers_.CallerOf(*context);
-  return UnaryCall::Start(desks_.calls, [=, this](const Cancellation&) {
-    return Fill(desks_.jobs.GetImage(caller, *request), response);
-  });
+  return Call("GetImage", *context, response,
+              [=, this](const Caller& caller, const Cancellation&) {
+                return desks_.jobs.GetImage(caller, *request);
+              });
 }
 
 AgentService::Unary* AgentService::VerifyImage(Context* context,
                                                const v1::ImageRequest* request,
                                                v1::VerifyReport* response) {
-  const Caller caller = callers_.CallerOf(*context);
-  return UnaryCall::Start(desks_.calls, [=, this](const Cancellation&) {
-    return Fill(desks_.jobs.VerifyImage(caller, *request), response);
-  });
+  return Call("VerifyImage", *context, response,
+              [=, this](const Caller& caller, const Cancellation&) {
+                return desks_.jobs.VerifyImage(caller, *request);
+              });
 }
 
 AgentService::Unary* AgentService::RemoveImage(Context* context,
                                                const v1::ImageRequest* request,
                                                v1::RemoveReport* response) {
-  const Caller caller = callers_.CallerOf(*context);
-  return UnaryCall::Start(desks_.calls, [=, this](const Cancellation&) {
-    return Fill(desks_.jobs.RemoveImage(caller, *request), response);
-  });
+  return Call("RemoveImage", *context, response,
+              [=, this](const Caller& caller, const Cancellation&) {
+                return desks_.jobs.RemoveImage(caller, *request);
+              });
 }
 
 grpc::ServerBidiReactor<v1::PushRequest, v1::PushReply>*
@@ -178,28 +186,28 @@ grpc::ServerWriteReactor<v1::PullReply>* AgentService::PullImage(
 AgentService::Unary* AgentService::GetOperation(
     Context* context, const v1::OperationRequest* request,
     v1::Operation* response) {
-  const Caller caller = callers_.CallerOf(*context);
-  return UnaryCall::Start(desks_.calls, [=, this](const Cancellation&) {
-    return Fill(desks_.jobs.GetOperation(caller, *request), response);
-  });
+  return Call("GetOperation", *context, response,
+              [=, this](const Caller& caller, const Cancellation&) {
+                return desks_.jobs.GetOperation(caller, *request);
+              });
 }
 
 AgentService::Unary* AgentService::ListOperations(
     Context* context, const v1::ListOperationsRequest*,
     v1::OperationList* response) {
-  const Caller caller = callers_.CallerOf(*context);
-  return UnaryCall::Start(desks_.calls, [=, this](const Cancellation&) {
-    return Fill(desks_.jobs.ListOperations(caller), response);
-  });
+  return Call("ListOperations", *context, response,
+              [=, this](const Caller& caller, const Cancellation&) {
+                return desks_.jobs.ListOperations(caller);
+              });
 }
 
 AgentService::Unary* AgentService::CancelOperation(
     Context* context, const v1::OperationRequest* request,
     v1::Operation* response) {
-  const Caller caller = callers_.CallerOf(*context);
-  return UnaryCall::Start(desks_.calls, [=, this](const Cancellation&) {
-    return Fill(desks_.jobs.CancelOperation(caller, *request), response);
-  });
+  return Call("CancelOperation", *context, response,
+              [=, this](const Caller& caller, const Cancellation&) {
+                return desks_.jobs.CancelOperation(caller, *request);
+              });
 }
 
 grpc::ServerWriteReactor<v1::Operation>* AgentService::WatchOperation(

@@ -21,6 +21,7 @@
 #include "agent/caller_source.h"
 #include "agent/group_desk.h"
 #include "agent/job_desk.h"
+#include "agent/metrics.h"
 #include "agent/operations.h"
 #include "agent/transfer_desk.h"
 #include "agent/worker_pool.h"
@@ -35,6 +36,7 @@ inline constexpr int kMaxRequestBytes = 4 << 20;
 
 // What the services of all callers share.  Borrowed; must outlive them.
 struct Desks {
+  Metrics& metrics;
   GroupDesk& groups;
   JobDesk& jobs;
   Operations& operations;
@@ -91,6 +93,12 @@ class AgentService : public v1::Agent::CallbackService {
       Context* context, const v1::OperationRequest* request) override;
 
  private:
+  // Has a worker call `answer(caller, cancel)`, which gives a
+  // StatusOr<Response>, and counts the call as `method`'s when it has ended.
+  template <typename Response, typename Answer>
+  Unary* Call(const char* method, const Context& context, Response* response,
+              Answer answer);
+
   const Desks desks_;
   const CallerSource callers_;
 };

@@ -48,10 +48,11 @@ class AgentTlsTest : public AgentTest {
         "rule { client: 'spiffe://test/controller' verb: ALL cgroup: '/' }\n",
         "rule { client: 'watcher' verb: STATUS cgroup: '", group, "' }\n",
         "rule { client: 'watcher' verb: FREEZE cgroup: '/elsewhere' }");
-    ASSERT_NO_FATAL_FAILURE(StartAgent(
-        "", policy,
-        {"--listen", "127.0.0.1:0", "--tls-ca", tls + "/ca.pem", "--tls-cert",
-         tls + "/cert.pem", "--tls-key", tls + "/key.pem"}));
+    ASSERT_NO_FATAL_FAILURE(
+        StartAgent("", policy,
+                   {"--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0",
+                    "--tls-ca", tls + "/ca.pem", "--tls-cert",
+                    tls + "/cert.pem", "--tls-key", tls + "/key.pem"}));
     const std::string log = AgentLog();
     const std::string before = "by TLS, on ";
     const size_t at = log.find(before);
@@ -61,6 +62,20 @@ class AgentTlsTest : public AgentTest {
   }
 
   std::string Group() const { return group_->path(); }
+
+  // What Prometheus would read.
+  std::string Metrics() {
+    const std::string log = AgentLog();
+    const size_t begin = log.find("http://");
+    const auto scraped =
+        RunCommand({"python3", "-c",
+                    "import sys, urllib.request as u\n"
+                    "opener = u.build_opener(u.ProxyHandler({}))\n"
+                    "print(opener.open(sys.argv[1]).read().decode())",
+                    log.substr(begin, log.find('\n', begin) - begin)});
+    EXPECT_TRUE(scraped.ok() && scraped->exit_status == 0);
+    return scraped.ok() ? scraped->out + scraped->err : "";
+  }
 
   // ckpt VERB ... --node, with the certificate in `tls`.
   CommandResult AskWith(const std::string& tls,
@@ -137,6 +152,18 @@ TEST_F(AgentTlsTest, JobIsDumpedAndRestoredTwiceFromAfar) {
     const CommandResult restore = AskWith(controller_, {"restore", image});
     ASSERT_EQ(restore.exit_status, 0) << restore.err;
     ExpectJobRuns();
+  }
+  EXPECT_EQ(AskWith(watcher_, {"list"}).exit_status, kPermissionDenied);
+  const std::string metrics = Metrics();
+  for (const char* const line :
+       {"ckpt_operations_total{code=\"OK\",kind=\"dump\"} 2\n",
+        "ckpt_operations_total{code=\"OK\",kind=\"restore\"} 2\n",
+        "ckpt_calls_total{code=\"OK\",method=\"Dump\"} 2\n",
+        "ckpt_calls_total{code=\"PERMISSION_DENIED\",method=\"ListImages\"} "
+        "1\n",
+        "ckpt_frozen_seconds_count 2\n", "ckpt_dump_seconds_count 2\n",
+        "ckpt_restore_seconds_count 2\n"}) {
+    EXPECT_TRUE(absl::StrContains(metrics, line)) << line << metrics;
   }
 }
 

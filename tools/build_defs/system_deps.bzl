@@ -65,6 +65,9 @@ def _shared_link_flags(rctx):
             ["-Wl,--pop-state"])
 
 def _static_link_flags(rctx):
+    if rctx.attr.shared_only:
+        return _shared_link_flags(rctx)
+
     # A group: the archives of one package use each other both ways.
     return (["-Wl,--start-group"] +
             ["-l:lib%s.a" % name for name in _library_names(rctx, ".a") + rctx.attr.static_link] +
@@ -113,6 +116,7 @@ _system_library = repository_rule(
         "libraries": attr.string_list(doc = "labels of cc_library targets in this repository"),
         "link": attr.string_list(mandatory = True, doc = "libraries without 'lib' and '.so'"),
         "static_link": attr.string_list(doc = "what those need besides, linked statically"),
+        "shared_only": attr.bool(doc = "Debian has no archives of it"),
         "programs": attr.string_dict(doc = "label in this repository -> absolute path of a program"),
     },
     doc = "Looked at anew whenever the Bazel server starts (local = True).",
@@ -231,6 +235,20 @@ def system_dependencies():
         apt = ["libxxhash-dev"],
         link = ["xxhash"],
         libraries = [":xxhash"],
+    )
+
+    _system_library(
+        name = "com_github_jupp0r_prometheus_cpp",
+        apt = ["prometheus-cpp-dev"],
+        link = [
+            "prometheus-cpp-pull",
+            "prometheus-cpp-core",
+        ],
+        libraries = [
+            "core",
+            "pull",
+        ],
+        shared_only = True,
     )
 
     # GoogleTest is built from the sources that Debian ships, with our own

@@ -5,6 +5,7 @@
 readonly build_packages=(
   bazel-bootstrap g++ python3 zlib1g-dev libprotobuf-dev protobuf-compiler
   protobuf-compiler-grpc libgrpc++-dev libabsl-dev libssl-dev googletest
+  prometheus-cpp-dev
   libzstd-dev libxxhash-dev
 )
 # What tests and quickstart start: certificates, network namespaces, process
