@@ -100,10 +100,9 @@ constexpr Rule kTerminal = {
     "whose other end is outside the job; it is dumped on request only, and the "
     "restore has to be started in a terminal, which takes its place",
     "use --shell-job, or start the job without a terminal", "--shell-job"};
-constexpr Rule kSession = {
-    "session",
-    "is not the leader of its session, which is dumped on request only",
-    "use --shell-job, or start the job with setsid", "--shell-job"};
+constexpr Rule kSession = {"session", "which is dumped on request only",
+                           "use --shell-job, or start the job with setsid",
+                           "--shell-job"};
 constexpr Rule kNested = {
     "nested namespace", "which CRIU refuses for a process other than the root",
     "start the whole job in it"};
@@ -300,7 +299,7 @@ void JudgeSession(const JobSurvey& survey, FindingList& list) {
   if (root.stat.sid == root.stat.pid || root.stat.sid == 0) return;
   list.Add(kSession,
            absl::StrCat(root.Name(), ", the root, is of session ",
-                        root.stat.sid, ";"),
+                        root.stat.sid, ", and is not its leader"),
            &root);
 }
 

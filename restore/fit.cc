@@ -172,11 +172,12 @@ void CompareFile(const v1::NeededFile& file, Findings& findings) {
         .set_path(file.path());
     return;
   }
-  if (!file.has_size_bytes() || !S_ISREG(info.st_mode)) return;
+  if (!S_ISREG(info.st_mode)) return;
   const std::string sizes =
       absl::StrCat(file.path(), " has ", info.st_size, " bytes here, ",
                    file.size_bytes(), " there");
-  const bool differs = static_cast<uint64_t>(info.st_size) != file.size_bytes();
+  const bool differs = file.has_size_bytes() &&
+                       static_cast<uint64_t>(info.st_size) != file.size_bytes();
   if (file.written()) {
     if (!differs) return;
     findings

@@ -2,8 +2,10 @@
 
 #include <cstddef>
 #include <string>
+#include <type_traits>
 
 #include "google/protobuf/any.pb.h"
+#include "proto/check.pb.h"
 #include "proto/checkpoint.pb.h"
 #include "proto/rpc_status.pb.h"
 #include "rpc/status_proto.h"
@@ -31,11 +33,18 @@ bool DropOne(v1::FreezeReport& report) {
   return true;
 }
 
+bool DropOne(v1::CheckReport& report) {
+  if (report.findings().empty()) return false;
+  report.mutable_findings()->RemoveLast();
+  return true;
+}
+
 // Makes the report shorter until `status`, which holds it in `detail`, fits.
+template <typename Report>
 void Shorten(google::protobuf::Any& detail, const google::rpc::Status& status) {
-  v1::FreezeReport report;
+  Report report;
   if (!detail.UnpackTo(&report)) return;
-  report.clear_tasks();
+  if constexpr (std::is_same_v<Report, v1::FreezeReport>) report.clear_tasks();
   detail.PackFrom(report);
   while (!Fits(status) && DropOne(report)) detail.PackFrom(report);
 }
@@ -50,7 +59,12 @@ grpc::Status ToGrpcStatus(const absl::Status& status) {
     proto.mutable_message()->append(" [...]");
   }
   for (google::protobuf::Any& detail : *proto.mutable_details()) {
-    if (!Fits(proto) && detail.Is<v1::FreezeReport>()) Shorten(detail, proto);
+    if (Fits(proto)) break;
+    if (detail.Is<v1::FreezeReport>()) {
+      Shorten<v1::FreezeReport>(detail, proto);
+    } else if (detail.Is<v1::CheckReport>()) {
+      Shorten<v1::CheckReport>(detail, proto);
+    }
   }
   while (!Fits(proto) && !proto.details().empty()) {
     proto.mutable_details()->RemoveLast();

@@ -8,7 +8,8 @@
 //
 // Caveat: HTTP/2 peers take 8 KiB of headers.  A long message is cut, a
 // FreezeReport loses its task list and then blockers, strays and outsiders from
-// the end, until all fits; another payload that does not fit is left out.
+// the end, and a CheckReport findings from the end, until all fits; another
+// payload that does not fit is left out.
 //
 // Thread-safe.
 #ifndef CKPT_RPC_STATUS_H_

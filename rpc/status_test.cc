@@ -5,6 +5,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/cord.h"
 #include "gtest/gtest.h"
+#include "proto/check.pb.h"
 #include "proto/checkpoint.pb.h"
 #include "proto/rpc_status.pb.h"
 
@@ -67,6 +68,25 @@ TEST(StatusTest, ManyBlockersAreCutToWhatAPeerTakes) {
   EXPECT_GT(report.blockers_size(), 10);
   EXPECT_EQ(report.blockers(0).tid(), 1000);
   EXPECT_EQ(report.refreezes(), 3);
+}
+
+TEST(StatusTest, ManyFindingsAreCutToWhatAPeerTakes) {
+  constexpr char kUrl[] = "type.googleapis.com/ckpt.v1.CheckReport";
+  v1::CheckReport report;
+  for (int i = 0; i < 1000; ++i) {
+    report.add_findings()->set_subject("tcp connection");
+  }
+  report.mutable_findings(0)->set_subject("io_uring");
+  absl::Status status = absl::FailedPreconditionError("refused");
+  status.SetPayload(kUrl, absl::Cord(report.SerializeAsString()));
+
+  const absl::Status received = FromGrpcStatus(ToGrpcStatus(status));
+
+  v1::CheckReport arrived;
+  ASSERT_TRUE(arrived.ParseFromString(
+      std::string(received.GetPayload(kUrl).value_or(absl::Cord()))));
+  EXPECT_GT(arrived.findings_size(), 10);
+  EXPECT_EQ(arrived.findings(0).subject(), "io_uring");
 }
 
 TEST(StatusTest, LongMessageIsCut) {
