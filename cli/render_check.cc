@@ -58,10 +58,10 @@ std::string RenderCheck(const v1::CheckReport& report) {
   std::string text;
   if (report.root_pid() != 0) {
     absl::StrAppendFormat(
-        &text, "%-8s %-22s %s\n", "", "job",
-        absl::StrCat("process ", report.root_pid(), " in ", report.cgroup(),
-                     ": ", report.processes(), " processes, ", report.threads(),
-                     " threads"));
+        &text, "%-8s %-22s process %d in %s: %d process%s, %d thread%s\n", "",
+        "job", report.root_pid(), report.cgroup(), report.processes(),
+        report.processes() == 1 ? "" : "es", report.threads(),
+        report.threads() == 1 ? "" : "s");
   }
   absl::StrAppend(&text, RenderFindings(report));
   if (report.root_pid() != 0) return absl::StrCat(text, JobVerdict(report));

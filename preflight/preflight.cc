@@ -37,11 +37,11 @@ v1::CheckFinding MembershipFinding(ProcFs& proc, pid_t pid,
   v1::CheckFinding finding;
   finding.set_subject(is_stray ? "stray" : "outsider");
   finding.set_level(v1::CheckFinding::LEVEL_BLOCKER);
-  finding.set_found(
-      absl::StrCat("process ", DescribeTask(proc, pid),
-                   is_stray ? " is of the tree, but not in cgroup "
-                            : " is in the cgroup, but not of the tree, ",
-                   is_stray ? group : ""));
+  finding.set_found(absl::StrCat("process ", DescribeTask(proc, pid),
+                                 is_stray
+                                     ? " is of the tree, but not in cgroup "
+                                     : " is not of the tree, but in cgroup ",
+                                 group));
   finding.set_meaning(is_stray ? "so that the freeze of the group would not "
                                  "hold it"
                                : "so that it would be frozen, and not dumped");
@@ -116,6 +116,13 @@ absl::StatusOr<v1::CheckReport> CheckJob(const v1::CheckRequest& request,
   ProcFs& proc = ProcFs::Real();
   CKPT_ASSIGN_OR_RETURN(const checkpoint::Job job,
                         checkpoint::FindJob(dump, proc));
+  // Half a look would find too little.
+  if (absl::IsPermissionDenied(proc.OpenFiles(job.root).status())) {
+    return absl::PermissionDeniedError(absl::StrCat(
+        "what process ", DescribeTask(proc, job.root),
+        " has open is for root to see; use sudo, or ask the node's agent "
+        "(--node)"));
+  }
   Clock& clock = Clock::Real();
   const absl::Time start = clock.Now();
   checkpoint::JobSurvey survey;

@@ -36,6 +36,7 @@ struct Environment {
 //   InvalidArgument     needs and a job at once
 //   NotFound            no such cgroup or process; the group is empty
 //   FailedPrecondition  the root group; several trees in the group
+//   PermissionDenied    the caller may not see what the job has open
 absl::StatusOr<v1::CheckReport> Check(const v1::CheckRequest& request,
                                       const Environment& environment);
 

@@ -21,6 +21,9 @@ absl::StatusOr<v1::CheckRequest> ParseRequest(const Arguments& arguments) {
   request.set_subtree(arguments.Has("subtree"));
   CKPT_ASSIGN_OR_RETURN(*request.mutable_criu(), CriuFlags(arguments));
   request.set_with_needs(arguments.Has("to"));
+  if (arguments.Has("into") && !arguments.Has("to")) {
+    return absl::InvalidArgumentError("--into goes with --to");
+  }
   if (request.cgroup().empty() && request.pid() == 0 && arguments.Has("to")) {
     return absl::InvalidArgumentError(
         "--to goes with a job: --cgroup X, or --pid N");

@@ -1,6 +1,8 @@
 // `ckpt check` by an agent, and with one as the destination; findings as the
 // details of a dump that is refused.
 
+#include <sys/stat.h>
+
 #include <string>
 #include <vector>
 
@@ -13,6 +15,8 @@
 #include "proto/check.pb.h"
 #include "proto/error.pb.h"
 #include "tests/agent/agent_fixture.h"
+#include "tests/support/job.h"
+#include "tests/support/test_dir.h"
 #include "tests/testcases/workloads.h"
 
 namespace ckpt {
@@ -150,6 +154,21 @@ TEST_F(AgentCheckTest, WhoMayNotCheckLearnsNothing) {
     EXPECT_EQ(AskAsNobody({"check", "--cgroup", group}).exit_status,
               kPermissionDenied);
   }
+}
+
+TEST_F(AgentCheckTest, WithoutRootNothingIsSaidOfAJobHere) {
+  ASSERT_NO_FATAL_FAILURE(StartJob(CgroupVersion::kV2, "counter"));
+  // The build's directories are not for everybody, and no test's is.
+  const TestDir open_to_all;
+  ASSERT_EQ(::chmod(open_to_all.path().c_str(), 0755), 0);
+  const std::string copy = open_to_all.File("ckpt");
+  ASSERT_TRUE(
+      RunCommand({"cp", "--dereference", CkptRunner::Binary(), copy}).ok());
+  const auto result =
+      RunCommand({"setpriv", "--reuid", "65534", "--regid", "65534",
+                  "--clear-groups", copy, "check", "--cgroup", group_->path()});
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->exit_status, kPermissionDenied) << result->err;
 }
 
 TEST_F(AgentCheckTest, NeedsOfAJobGoWithAJob) {
