@@ -11,8 +11,10 @@ readonly build_packages=(
 # What tests and quickstart start: certificates, network namespaces, process
 # lists, a debugger that must not notice a freeze, and a Redis server to
 # checkpoint (redis-tools carries the server's program without the package that
-# would start a daemon); pkg-config, as programs that use libckpt do.
-readonly run_packages=(openssl iproute2 procps gdb redis-tools pkgconf)
+# would start a daemon); pkg-config, as programs that use libckpt do; gRPC in
+# Python, for the controller of examples/.
+readonly run_packages=(openssl iproute2 procps gdb redis-tools pkgconf
+  python3-grpcio python3-protobuf)
 readonly lint_packages=(clang clang-format clang-tidy libclang-rt-14-dev)
 
 # Signs the releases that CRIU comes from; the first Debian 12 did not have it.
