@@ -193,7 +193,7 @@ absl::Status DumpOperation::PreDump() {
   CKPT_RETURN_IF_ERROR(ArmGuardian());
   CKPT_RETURN_IF_ERROR(FreezeAndVerify());
   CKPT_RETURN_IF_ERROR(FaultPoint("dump.verified"));
-  pending_->ReadAhead();
+  if (!leaves_job() || environment_.read_ahead) pending_->ReadAhead();
   EnterPhase(v1::PHASE_WRITE);
   our_work_ += clock_.Now() - start;
   return absl::OkStatus();

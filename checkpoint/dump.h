@@ -43,6 +43,10 @@ struct DumpEnvironment {
   // If set: called when a job that is left alone goes on, and its image, which
   // is complete and was looked at, is not yet on the disk.
   std::function<void()> job_released = nullptr;
+  // The caller waits for the disk: digest pages while CRIU writes them, though
+  // that costs processor time while the job stands still.  Always done for a
+  // job that is to end, as that stands still until all is on the disk.
+  bool read_ahead = false;
   // If set: called as the dump gets into each phase.
   std::function<void(v1::Phase phase)> on_phase = nullptr;
 };

@@ -222,6 +222,7 @@ absl::StatusOr<v1::DumpReport> SelfDumpOperation::Run() {
   environment.image_written = [this](PendingImage& image) {
     return OnImageWritten(image);
   };
+  environment.read_ahead = !request_.early;
   if (request_.early) {
     environment.job_released = [this] {
       // One that has ended, or executes another program, is not told; its image

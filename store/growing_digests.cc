@@ -1,7 +1,6 @@
 #include "store/growing_digests.h"
 
 #include <fcntl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -23,7 +22,6 @@ constexpr uint64_t kFallBackBytes = 16 << 20;
 // Open descriptors at a time; the pages of further processes are digested when
 // all is written.
 constexpr size_t kMostFiles = 128;
-constexpr int kNice = 10;
 constexpr absl::Duration kPollInterval = absl::Milliseconds(1);
 
 // As store/criu_pagemap.h names them.
@@ -47,8 +45,6 @@ void GrowingDigests::Stop() {
 }
 
 void GrowingDigests::Run() {
-  // Of this thread alone, which is what Linux makes of it.
-  (void)::setpriority(PRIO_PROCESS, 0, kNice);
   buffer_.resize(kReadBytes);
   while (!stop_.HasBeenNotified()) {
     bool has_read = false;

@@ -9,8 +9,8 @@
 // A thread reads what is appended, and sends it on its way to the disk.  CRIU
 // only ever appends to these files; other files are left alone.
 //
-// Caveat: the job stands still meanwhile, so a processor is mostly free; where
-// none is, the thread makes room for others (nice 10).
+// Caveat: takes processor time from CRIU where none is free.  Worth it where
+// somebody waits for the disk, and not only for CRIU.
 #ifndef CKPT_STORE_GROWING_DIGESTS_H_
 #define CKPT_STORE_GROWING_DIGESTS_H_
 
