@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "agent/caller_source.h"
+#include "agent/peer_service.h"
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
 #include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/server_posix.h"
@@ -17,9 +18,12 @@ constexpr auto kGrace = std::chrono::milliseconds(200);
 class GrpcServer : public CallerServer {
  public:
   GrpcServer(const Desks& desks, const Caller& caller)
-      : service_(desks, CallerSource::Of(caller)) {
+      : service_(desks, CallerSource::Of(caller)),
+        peer_service_(desks.migrations, desks.peers, desks.metrics,
+                      CallerSource::Of(caller)) {
     grpc::ServerBuilder builder;
     builder.RegisterService(&service_);
+    builder.RegisterService(&peer_service_);
     ConfigureGrpcServer(builder);
     server_ = builder.BuildAndStart();
   }
@@ -36,6 +40,7 @@ class GrpcServer : public CallerServer {
 
  private:
   AgentService service_;
+  PeerService peer_service_;
   std::unique_ptr<grpc::Server> server_;
 };
 

@@ -31,20 +31,9 @@ bool IsHarmless(const std::string& external) {
          absl::StartsWith(external, "unix[");
 }
 
-absl::Status CheckCriuOptions(const v1::CriuOptions& options) {
-  if (!options.config_file().empty()) return NotForRemote("CRIU's config file");
-  if (!options.root().empty()) return NotForRemote("a root directory");
-  if (!options.inherit_fds().empty()) return NotForRemote("a descriptor");
-  if (!std::all_of(options.external().begin(), options.external().end(),
-                   &IsHarmless)) {
-    return NotForRemote("an external resource other than pipe, tty and unix");
-  }
-  return absl::OkStatus();
-}
-
 absl::Status CheckDump(const v1::DumpRequest& request) {
   CKPT_RETURN_IF_ERROR(CheckImageName(request.image()));
-  CKPT_RETURN_IF_ERROR(CheckCriuOptions(request.criu()));
+  CKPT_RETURN_IF_ERROR(CheckRemoteCriu(request.criu()));
   if (request.no_freezer()) return NotForRemote("a dump without the freezer");
   if (request.self_pid() != 0) return NotForRemote("a self-checkpoint");
   if (request.cgroup().empty()) {
@@ -57,15 +46,26 @@ absl::Status CheckDump(const v1::DumpRequest& request) {
 absl::Status CheckRestore(const v1::RestoreRequest& request) {
   CKPT_RETURN_IF_ERROR(CheckImageName(request.image()));
   if (!request.pidfile().empty()) return NotForRemote("a pidfile");
-  return CheckCriuOptions(request.criu());
+  return CheckRemoteCriu(request.criu());
 }
 
 }  // namespace
 
+absl::Status CheckRemoteCriu(const v1::CriuOptions& options) {
+  if (!options.config_file().empty()) return NotForRemote("CRIU's config file");
+  if (!options.root().empty()) return NotForRemote("a root directory");
+  if (!options.inherit_fds().empty()) return NotForRemote("a descriptor");
+  if (!std::all_of(options.external().begin(), options.external().end(),
+                   &IsHarmless)) {
+    return NotForRemote("an external resource other than pipe, tty and unix");
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<v1::CheckReport> JobDesk::Check(
     const Caller& caller, const v1::CheckRequest& request) {
   CKPT_RETURN_IF_ERROR(gate_.AdmitVerb(caller, CHECK, request.cgroup()));
-  CKPT_RETURN_IF_ERROR(CheckCriuOptions(request.criu()));
+  CKPT_RETURN_IF_ERROR(CheckRemoteCriu(request.criu()));
   if (request.pid() != 0 && request.cgroup().empty()) {
     return absl::InvalidArgumentError("name the job by its cgroup");
   }

@@ -31,6 +31,9 @@
 
 namespace ckpt::agent {
 
+// InvalidArgument for options of CRIU that are not for remote callers.
+absl::Status CheckRemoteCriu(const v1::CriuOptions& options);
+
 class JobDesk {
  public:
   JobDesk(const Gate& gate, GroupClaims& claims, Operations& operations,

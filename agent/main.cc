@@ -17,14 +17,19 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
+#include "agent/destination_job.h"
 #include "agent/gate.h"
 #include "agent/group_claims.h"
 #include "agent/group_desk.h"
+#include "agent/grpc_peer.h"
 #include "agent/grpc_server.h"
 #include "agent/job_desk.h"
 #include "agent/local_listener.h"
 #include "agent/metrics.h"
+#include "agent/migration_desk.h"
+#include "agent/migrations.h"
 #include "agent/operation_log.h"
 #include "agent/operations.h"
 #include "agent/options.h"
@@ -35,6 +40,7 @@
 #include "agent/self_work.h"
 #include "agent/service.h"
 #include "agent/service_manager.h"
+#include "agent/source_job.h"
 #include "agent/tls_server.h"
 #include "agent/transfer_desk.h"
 #include "agent/worker_pool.h"
@@ -44,6 +50,7 @@
 #include "base/version.h"
 #include "freezer/journal.h"
 #include "freezer/recover.h"
+#include "migrate/journal.h"
 #include "store/image_store.h"
 #include "transfer/receiver.h"
 
@@ -58,6 +65,8 @@ constexpr WorkerPool::Limits kCallLimits = {.threads = 8, .waiting = 256};
 constexpr WorkerPool::Limits kWatchLimits = {.threads = 16, .waiting = 0};
 // Streams of images: four transfers of four streams.
 constexpr WorkerPool::Limits kCarrierLimits = {.threads = 16, .waiting = 0};
+// The other nodes of migrations: each may take one for as long as a restore.
+constexpr WorkerPool::Limits kPeerLimits = {.threads = 8, .waiting = 64};
 // Dumps and restores that wait for a worker.
 constexpr size_t kWaitingOperations = 64;
 // After a second signal: what an operation needs to be undone.
@@ -115,6 +124,23 @@ absl::Status RecoverNode(const ImageStore& store, Operations& operations) {
     return text;
   });
 }
+
+// How other nodes reach this one, once it is known.
+class SourceName {
+ public:
+  void Set(std::string name) {
+    name_ = std::move(name);
+    known_.Notify();
+  }
+  std::string Get() const {
+    known_.WaitForNotification();
+    return name_;
+  }
+
+ private:
+  std::string name_;
+  absl::Notification known_;
+};
 
 // Until the first signal.
 void AwaitStop(const ServiceManager& manager) {
@@ -195,8 +221,27 @@ absl::Status Serve(const Options& options, const ServiceManager& manager) {
   operations.OnEnd([&metrics](const v1::Operation& operation) {
     metrics.OperationEnded(operation);
   });
-  const Desks desks = {metrics, group_desk, job_desk,      operations,
-                       calls,   watches,    transfer_desk, carriers};
+  if (::mkdir(store.directory().c_str(), 0700) != 0 && errno != EEXIST) {
+    return ErrnoToStatus(errno, "make directory", store.directory());
+  }
+  CKPT_ASSIGN_OR_RETURN(
+      const auto journal,
+      migrate::FileJournal::Open(store.directory() + "/.migrations"));
+  RealSourceJob source_job(store, options.criu, *journal);
+  RealDestinationJob destination_job(store, options.criu);
+  SourceName source_name;
+  Migrations migrations(*journal, source_job, destination_job,
+                        [&](const v1::MigrationRecord& record,
+                            const Migrations::OnProgress& on_progress) {
+                          return ConnectPeer({.node = record.peer(),
+                                              .tls = options.tls,
+                                              .source = source_name.Get(),
+                                              .on_progress = on_progress});
+                        });
+  MigrationDesk migration_desk(gate, claims, operations, job_work, migrations);
+  WorkerPool peers(kPeerLimits);
+  const Desks desks = {metrics, group_desk,    job_desk, operations,     calls,
+                       watches, transfer_desk, carriers, migration_desk, peers};
 
   if (::mkdir(RunDirectory().c_str(), 0755) != 0 && errno != EEXIST) {
     return ErrnoToStatus(errno, "make directory", RunDirectory());
@@ -204,6 +249,10 @@ absl::Status Serve(const Options& options, const ServiceManager& manager) {
   // First the socket: only one agent at a time may recover.
   CKPT_ASSIGN_OR_RETURN(UniqueFd socket,
                         ListenLocally(socket_path, options.group));
+  // What has left must not be given back with the groups.
+  if (absl::Status recovered = migrations.Recover(); !recovered.ok()) {
+    Log(absl::StrCat("migrations that were under way: ", recovered.message()));
+  }
   CKPT_RETURN_IF_ERROR(RecoverNode(store, operations));
   CKPT_ASSIGN_OR_RETURN(auto self_server, ServeJobs(options, self_desk));
   EnableGrpcExtras();
@@ -230,6 +279,10 @@ absl::Status Serve(const Options& options, const ServiceManager& manager) {
                    remote == nullptr
                        ? ""
                        : absl::StrCat(" and, by TLS, on ", remote->address())));
+  source_name.Set(!options.advertise.empty() ? options.advertise
+                  : remote != nullptr        ? remote->address()
+                                             : "unix:" + socket_path);
+  migrations.Start();
   manager.Tell("READY=1");
   AwaitStop(manager);
   manager.Tell("STOPPING=1");

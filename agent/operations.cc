@@ -32,6 +32,9 @@ absl::Status CheckId(const std::string& id) {
 bool SameRequest(const v1::Operation& one, const v1::Operation& other) {
   using google::protobuf::util::MessageDifferencer;
   return one.has_dump_request() == other.has_dump_request() &&
+         one.has_migrate_request() == other.has_migrate_request() &&
+         MessageDifferencer::Equals(one.migrate_request(),
+                                    other.migrate_request()) &&
          MessageDifferencer::Equals(one.dump_request(), other.dump_request()) &&
          MessageDifferencer::Equals(one.restore_request(),
                                     other.restore_request());
@@ -106,14 +109,19 @@ void Operations::Run(const EntryPtr& entry, const Work& work) {
     Change(*entry, [](v1::Operation& operation) {
       operation.set_state(v1::OPERATION_STATE_RUNNING);
     });
-    status = work({.cancel = &entry->cancel,
-                   .on_phase =
-                       [this, &entry](v1::Phase phase) {
-                         Change(*entry, [phase](v1::Operation& operation) {
-                           operation.set_phase(phase);
-                         });
-                       },
-                   .result = &result});
+    status = work(
+        {.cancel = &entry->cancel,
+         .on_phase =
+             [this, &entry](v1::Phase phase) {
+               Change(*entry, [phase](v1::Operation& operation) {
+                 operation.set_phase(phase);
+               });
+             },
+         .change =
+             [this, &entry](const std::function<void(v1::Operation&)>& change) {
+               Change(*entry, change);
+             },
+         .result = &result});
   }
   Change(*entry, [&](v1::Operation& operation) {
     operation.set_ended_unix_ns(NowUnixNs());

@@ -42,6 +42,8 @@ class Operations {
   struct Running {
     const Cancellation* cancel;
     std::function<void(v1::Phase)> on_phase;
+    // Changes what the operation shows of itself; must not block.
+    std::function<void(const std::function<void(v1::Operation&)>&)> change;
     v1::Operation* result;  // to be filled with a report
   };
   using Work = std::function<absl::Status(const Running&)>;

@@ -34,12 +34,12 @@ absl::Status SetGroup(const std::string& value, UserNames& names,
 absl::Status Set(const std::string& flag, const std::string& value,
                  UserNames& names, Options& options) {
   const std::map<std::string, std::string*> texts = {
-      {"socket", &options.socket},     {"policy", &options.policy_file},
-      {"listen", &options.listen},     {"tls-ca", &options.tls.ca},
-      {"tls-cert", &options.tls.cert}, {"tls-key", &options.tls.key},
-      {"store", &options.store},       {"criu", &options.criu},
-      {"ckpt", &options.ckpt},         {"metrics", &options.metrics},
-  };
+      {"socket", &options.socket},   {"policy", &options.policy_file},
+      {"listen", &options.listen},   {"advertise", &options.advertise},
+      {"tls-ca", &options.tls.ca},   {"tls-cert", &options.tls.cert},
+      {"tls-key", &options.tls.key}, {"store", &options.store},
+      {"criu", &options.criu},       {"ckpt", &options.ckpt},
+      {"metrics", &options.metrics}};
   if (const auto text = texts.find(flag); text != texts.end()) {
     *text->second = value;
     return absl::OkStatus();
@@ -113,6 +113,8 @@ std::string Usage() {
          "root\n"
          "  --policy FILE      who may do what (/etc/ckpt/policy; without one, "
          "root alone)\n"
+         "  --advertise HOST:PORT  how other nodes reach it, if not as it "
+         "listens\n"
          "  --listen HOST:PORT where it listens for other machines, by mutual "
          "TLS (nowhere)\n"
          "  --tls-ca FILE      authority of their certificates "

@@ -26,6 +26,7 @@ struct Options {
   std::string policy_file;      // "": kDefaultPolicyFile, if it is there
   std::string listen;           // HOST:PORT for other machines; "": none
   std::string metrics;          // HOST:PORT for Prometheus; "": none
+  std::string advertise;        // how they reach it; "": as it listens
   rpc::TlsFiles tls = rpc::TlsFiles::Default();
   std::string store;  // "": the default one
   std::string criu;   // "": where it is looked for by itself

@@ -38,7 +38,9 @@ absl::StatusOr<GroupPlace> Place(std::string directory) {
 absl::StatusOr<GroupPlace> FindPlace(const std::string& name,
                                      v1::Hierarchy hierarchy) {
   CKPT_ASSIGN_OR_RETURN(const auto group, freezer::FindCgroup(name, hierarchy));
-  return Place(group->path());
+  CKPT_ASSIGN_OR_RETURN(GroupPlace place, Place(group->path()));
+  place.hierarchy = group->hierarchy();
+  return place;
 }
 
 // How many processes a group has once nobody holds it any more.

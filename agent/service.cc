@@ -210,6 +210,42 @@ AgentService::Unary* AgentService::CancelOperation(
               });
 }
 
+AgentService::Unary* AgentService::Migrate(
+    Context* context, const v1::MigrateOperationRequest* request,
+    v1::Operation* response) {
+  return Call("Migrate", *context, response,
+              [=, this](const Caller& caller, const Cancellation&) {
+                return desks_.migrations.Migrate(caller, *request);
+              });
+}
+
+AgentService::Unary* AgentService::ContinueOperation(
+    Context* context, const v1::OperationRequest* request,
+    v1::Operation* response) {
+  return Call("ContinueOperation", *context, response,
+              [=, this](const Caller& caller, const Cancellation&) {
+                return desks_.migrations.Continue(caller, *request);
+              });
+}
+
+AgentService::Unary* AgentService::GetMigration(
+    Context* context, const v1::OperationRequest* request,
+    v1::MigrationRecord* response) {
+  return Call("GetMigration", *context, response,
+              [=, this](const Caller& caller, const Cancellation&) {
+                return desks_.migrations.Get(caller, *request);
+              });
+}
+
+AgentService::Unary* AgentService::DecideMigration(
+    Context* context, const v1::DecideMigrationRequest* request,
+    v1::MigrationRecord* response) {
+  return Call("DecideMigration", *context, response,
+              [=, this](const Caller& caller, const Cancellation&) {
+                return desks_.migrations.Decide(caller, *request);
+              });
+}
+
 grpc::ServerWriteReactor<v1::Operation>* AgentService::WatchOperation(
     Context* context, const v1::OperationRequest* request) {
   const Caller caller = callers_.CallerOf(*context);

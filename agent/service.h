@@ -22,6 +22,7 @@
 #include "agent/group_desk.h"
 #include "agent/job_desk.h"
 #include "agent/metrics.h"
+#include "agent/migration_desk.h"
 #include "agent/operations.h"
 #include "agent/transfer_desk.h"
 #include "agent/worker_pool.h"
@@ -44,6 +45,8 @@ struct Desks {
   WorkerPool& watches;  // for Watch, one worker each
   TransferDesk& transfers;
   WorkerPool& carriers;  // for images on their way, one worker each call
+  MigrationDesk& migrations;
+  WorkerPool& peers;  // for the other nodes of migrations
 };
 
 class AgentService : public v1::Agent::CallbackService {
@@ -89,6 +92,16 @@ class AgentService : public v1::Agent::CallbackService {
                         v1::OperationList* response) override;
   Unary* CancelOperation(Context* context, const v1::OperationRequest* request,
                          v1::Operation* response) override;
+  Unary* Migrate(Context* context, const v1::MigrateOperationRequest* request,
+                 v1::Operation* response) override;
+  Unary* ContinueOperation(Context* context,
+                           const v1::OperationRequest* request,
+                           v1::Operation* response) override;
+  Unary* GetMigration(Context* context, const v1::OperationRequest* request,
+                      v1::MigrationRecord* response) override;
+  Unary* DecideMigration(Context* context,
+                         const v1::DecideMigrationRequest* request,
+                         v1::MigrationRecord* response) override;
   grpc::ServerWriteReactor<v1::Operation>* WatchOperation(
       Context* context, const v1::OperationRequest* request) override;
 

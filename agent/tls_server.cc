@@ -69,7 +69,9 @@ void OnGrpcLog(gpr_log_func_args* args) {
 }  // namespace
 
 TlsServer::TlsServer(const Desks& desks)
-    : service_(desks, CallerSource::Tls()) {}
+    : service_(desks, CallerSource::Tls()),
+      peer_service_(desks.migrations, desks.peers, desks.metrics,
+                    CallerSource::Tls()) {}
 
 TlsServer::~TlsServer() {
   if (server_ != nullptr) EndGrpcServer(*server_);
@@ -88,6 +90,7 @@ absl::StatusOr<std::unique_ptr<TlsServer>> TlsServer::Start(
   grpc::ServerBuilder builder;
   ConfigureGrpcServer(builder);
   builder.RegisterService(&server->service_);
+  builder.RegisterService(&server->peer_service_);
   // Not two agents on one port.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,

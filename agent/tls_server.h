@@ -22,6 +22,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "agent/peer_service.h"
 #include "agent/service.h"
 #include "grpcpp/server.h"
 #include "rpc/tls_files.h"
@@ -54,6 +55,7 @@ class TlsServer {
   explicit TlsServer(const Desks& desks);
 
   AgentService service_;
+  PeerService peer_service_;
   std::string address_;
   std::unique_ptr<grpc::Server> server_;
 };

@@ -21,6 +21,8 @@ namespace ckpt::agent {
 struct GroupPlace {
   std::string directory;  // "/sys/fs/cgroup/jobs/a"
   std::string path;       // below its hierarchy's top: "/jobs/a"
+  // Of one that exists.
+  v1::Hierarchy hierarchy = v1::HIERARCHY_UNSPECIFIED;
 };
 
 // All calls block, and may be made by several threads.  Requests name groups by

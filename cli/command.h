@@ -71,6 +71,7 @@ Command FreezeCommand();
 Command KillCommand();
 Command ListCommand();
 Command LogsCommand();
+Command MigrateCommand();
 Command OpsCommand();
 Command PinCommand();
 Command PsCommand();

@@ -47,6 +47,8 @@ absl::Status SetGroups(const Arguments& arguments, Request& request) {
   }
   return absl::OkStatus();
 }
+// The agent of this machine, where it listens by default.
+inline constexpr char kLocalAgent[] = "unix:/run/ckpt/ckptd.sock";
 // The agent of --node, with which a verb does its work elsewhere.  The flags
 // that name a file of this machine (--store, --criu, ...) do not go with it.
 // `without` is the agent where the flag is not there.

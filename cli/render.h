@@ -38,6 +38,8 @@ std::string RenderFindings(const v1::CheckReport& report);
 std::string RenderOperations(const v1::OperationList& list);
 // One line.
 std::string RenderOperation(const v1::Operation& operation);
+std::string RenderMigration(const v1::MigrateReport& report);
+std::string RenderMigrationRecord(const v1::MigrationRecord& record);
 
 // The blockers, strays and outsiders of a FreezeReport that an error carries as
 // payload; "" if it carries none.

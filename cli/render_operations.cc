@@ -22,17 +22,24 @@ std::string State(const v1::Operation& operation) {
 }
 
 std::string PhaseWord(const v1::Operation& operation) {
+  if (operation.has_migrate_request()) {
+    return Word(v1::MigrationState_Name(operation.migration_state()),
+                "MIGRATION_STATE_");
+  }
   if (operation.phase() == v1::PHASE_UNSPECIFIED) return "-";
   return Word(v1::Phase_Name(operation.phase()), "PHASE_");
 }
 
 absl::string_view Kind(const v1::Operation& operation) {
-  return operation.has_restore_request() ? "restore" : "dump";
+  return operation.has_restore_request()   ? "restore"
+         : operation.has_migrate_request() ? "migrate"
+                                           : "dump";
 }
 
 const std::string& ImageOf(const v1::Operation& operation) {
-  return operation.has_restore_request() ? operation.restore_request().image()
-                                         : operation.dump_request().image();
+  return operation.has_restore_request()   ? operation.restore_request().image()
+         : operation.has_migrate_request() ? operation.migrate_request().to()
+                                           : operation.dump_request().image();
 }
 
 // What there is to say besides.

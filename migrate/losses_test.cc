@@ -204,13 +204,14 @@ class World {
    public:
     explicit FakeSourceJob(World& world) : world_(world) {}
     absl::StatusOr<v1::DumpReport> Leave(const v1::MigrationRecord&,
-                                         const HandOver& hand_over) override {
+                                         const Steps& steps,
+                                       const Cancellation*) override {
       if (!world_.Step(kSource)) return Lost();
       if (world_.Strikes(Fault::kFail)) return absl::InternalError("dump");
       world_.SetRuns(kSource, false);
       world_.source_held_ = true;
       if (!world_.Step(kSource)) return Lost();
-      const absl::Status handed = hand_over({});
+      const absl::Status handed = steps.hand_over(HeldJob());
       if (!world_.up_[kSource]) return Lost();  // the guardian has acted
       world_.source_held_ = false;
       if (!handed.ok()) {
@@ -292,6 +293,8 @@ class World {
     absl::Status Prepare(const v1::MigrationRecord& record) override {
       return Call([&] { return world_.destination_.Prepare(record); });
     }
+    void BeginSend(const v1::MigrationRecord&, int,
+                   const Cancellation*) override {}
     absl::Status Send(const v1::MigrationRecord&, const HeldJob&,
                       const Cancellation*) override {
       return Call([&] {

@@ -13,6 +13,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "base/cancellation.h"
 #include "proto/checkpoint.pb.h"
 #include "proto/migration.pb.h"
@@ -23,6 +24,9 @@ namespace ckpt::migrate {
 struct HeldJob {
   int image_dir_fd = -1;  // the whole image; borrowed for the call
   std::string image_id;
+  // Asked before the decision: an error when they may have run meanwhile.
+  std::function<absl::Status()> check_held = nullptr;
+  absl::Time frozen_at;
   std::vector<v1::MigrationTask> tasks;
 };
 
@@ -30,14 +34,19 @@ class SourceJob {
  public:
   virtual ~SourceJob() = default;
 
-  // Dumps the job, and calls `hand_over` while none of its tasks can run.  If
+  // Dumps the job: tells the directory that the image is going to be written
+  // into, and calls `hand_over` while none of its tasks can run.  If
   // that returns OK the job is somebody else's: its tasks are killed, and OK
   // means that none is left.  If it returns an error, or anything before it
   // fails, the job goes on.  When the process dies in the middle, a guardian
   // does the same: it kills if the journal has a decision, else gives back.
-  using HandOver = std::function<absl::Status(const HeldJob&)>;
+  struct Steps {
+    std::function<void(int image_dir_fd)> begun;
+    std::function<absl::Status(const HeldJob&)> hand_over;
+  };
   virtual absl::StatusOr<v1::DumpReport> Leave(
-      const v1::MigrationRecord& record, const HandOver& hand_over) = 0;
+      const v1::MigrationRecord& record, const Steps& steps,
+      const Cancellation* cancel) = 0;
 
   // Waits until what a dead agent has left is settled by its guardian; kills
   // those of record.tasks that are left.  OK: there is none.
@@ -88,6 +97,10 @@ class Peer {
 
   // To the destination.  `cancel` is borrowed for the call.
   virtual absl::Status Prepare(const v1::MigrationRecord& record) = 0;
+  // The image is going to be written into that directory, which stays until
+  // Send() has returned, or the peer is gone: what is there may leave.
+  virtual void BeginSend(const v1::MigrationRecord& record, int image_dir_fd,
+                         const Cancellation* cancel) = 0;
   // Returns when the whole image is on the disk there.
   virtual absl::Status Send(const v1::MigrationRecord& record,
                             const HeldJob& job, const Cancellation* cancel) = 0;

@@ -70,9 +70,19 @@ absl::StatusOr<v1::MigrateReport> Source::Run(v1::MigrationRecord& record,
                 "the destination has reserved a place", options);
   }
   if (!status.ok()) return Abort(record, std::move(status));
-  const auto dumped = job_.Leave(record, [&](const HeldJob& job) {
-    return SwitchOver(record, job, options);
-  });
+  absl::Time frozen_at = start;
+  const auto dumped = job_.Leave(
+      record,
+      {.begun =
+           [&](int image_dir_fd) {
+             peer_.BeginSend(record, image_dir_fd, options.cancel);
+           },
+       .hand_over =
+           [&](const HeldJob& job) {
+             frozen_at = job.frozen_at;
+             return SwitchOver(record, job, options);
+           }},
+      options.cancel);
   const auto decided = journal_.IsDecided(record);
   if (!decided.ok() || !*decided) return Abort(record, dumped.status());
   // From here on all errors leave the job with the destination.
@@ -97,6 +107,7 @@ absl::StatusOr<v1::MigrateReport> Source::Run(v1::MigrationRecord& record,
   const absl::Time end = options.clock->Now();
   v1::MigrateReport report =
       MakeReport(record, dumped.ok() ? *dumped : v1::DumpReport(), *released);
+  report.set_downtime_seconds(absl::ToDoubleSeconds(end - frozen_at));
   report.set_total_seconds(absl::ToDoubleSeconds(end - start));
   return report;
 }
@@ -117,6 +128,7 @@ absl::Status Source::SwitchOver(v1::MigrationRecord& record, const HeldJob& job,
     CKPT_RETURN_IF_ERROR(options.await_switchover());
   }
   CKPT_RETURN_IF_ERROR(CheckCancel(options));
+  if (job.check_held != nullptr) CKPT_RETURN_IF_ERROR(job.check_held());
   absl::Status decided = journal_.Decide(record);
   if (!decided.ok()) {
     const auto is_decided = journal_.IsDecided(record);

@@ -147,6 +147,26 @@ absl::StatusOr<v1::Operation> Client::CancelOperation(
   return stub_->Call(&Service::CancelOperation, request, cancel);
 }
 
+absl::StatusOr<v1::Operation> Client::Migrate(
+    const v1::MigrateOperationRequest& request, const Cancellation* cancel) {
+  return stub_->Call(&Service::Migrate, request, cancel);
+}
+
+absl::StatusOr<v1::Operation> Client::ContinueOperation(
+    const v1::OperationRequest& request, const Cancellation* cancel) {
+  return stub_->Call(&Service::ContinueOperation, request, cancel);
+}
+
+absl::StatusOr<v1::MigrationRecord> Client::GetMigration(
+    const v1::OperationRequest& request, const Cancellation* cancel) {
+  return stub_->Call(&Service::GetMigration, request, cancel);
+}
+
+absl::StatusOr<v1::MigrationRecord> Client::DecideMigration(
+    const v1::DecideMigrationRequest& request, const Cancellation* cancel) {
+  return stub_->Call(&Service::DecideMigration, request, cancel);
+}
+
 absl::Status Client::WatchOperation(
     const v1::OperationRequest& request, const Cancellation* cancel,
     const std::function<absl::Status(const v1::Operation&)>& emit) {

@@ -74,6 +74,14 @@ class Client {
       const v1::ListOperationsRequest& request, const Cancellation* cancel);
   absl::StatusOr<v1::Operation> CancelOperation(
       const v1::OperationRequest& request, const Cancellation* cancel);
+  absl::StatusOr<v1::Operation> Migrate(
+      const v1::MigrateOperationRequest& request, const Cancellation* cancel);
+  absl::StatusOr<v1::Operation> ContinueOperation(
+      const v1::OperationRequest& request, const Cancellation* cancel);
+  absl::StatusOr<v1::MigrationRecord> GetMigration(
+      const v1::OperationRequest& request, const Cancellation* cancel);
+  absl::StatusOr<v1::MigrationRecord> DecideMigration(
+      const v1::DecideMigrationRequest& request, const Cancellation* cancel);
   absl::Status WatchOperation(
       const v1::OperationRequest& request, const Cancellation* cancel,
       const std::function<absl::Status(const v1::Operation&)>& emit);

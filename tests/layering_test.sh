@@ -25,9 +25,10 @@ declare -rA may_use=(
   [run]="$foundation $mechanisms $operations"
   [node]="$foundation $mechanisms"
   [preflight]="$foundation $mechanisms $operations node"
+  [migrate]="$foundation"
   [rpc]="$foundation"
   [cli]="$foundation $mechanisms $operations run node preflight rpc"
-  [agent]="$foundation $mechanisms $operations node preflight rpc"
+  [agent]="$foundation $mechanisms $operations migrate node preflight rpc"
   [libckpt]='proto'
 )
 # Repositories that not everybody may use.

@@ -1,0 +1,146 @@
+#include "agent/grpc_peer.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "base/on_cancel.h"
+#include "base/status.h"
+#include "grpcpp/client_context.h"
+#include "proto/peer.grpc.pb.h"
+#include "rpc/channel.h"
+#include "rpc/image_link.h"
+#include "transfer/push.h"
+
+namespace ckpt::agent {
+namespace {
+
+// How long an answer may take.  A node that does not answer for so long counts
+// as lost; what it was asked for it may do all the same.
+constexpr absl::Duration kShortLimit = absl::Seconds(20);
+constexpr absl::Duration kRestoreLimit = absl::Seconds(150);
+// Before the decision: rather give up than keep the job standing.
+constexpr int kSendAttempts = 3;
+
+using Stub = v1::Peer::Stub;
+
+class GrpcPeer : public migrate::Peer {
+ public:
+  GrpcPeer(PeerOptions options, std::shared_ptr<rpc::Channel> channel)
+      : options_(std::move(options)),
+        channel_(std::move(channel)),
+        stub_(v1::Peer::NewStub(channel_->grpc())),
+        link_(
+            rpc::MakeImageLink({.node = options_.node, .tls = options_.tls})) {}
+
+  absl::Status Prepare(const v1::MigrationRecord& record) override {
+    return Call(&Stub::Prepare, AboutRecord(record), kShortLimit, nullptr)
+        .status();
+  }
+
+  void BeginSend(const v1::MigrationRecord& record, int image_dir_fd,
+                 const Cancellation* cancel) override {
+    v1::ImageAnnouncement announcement;
+    announcement.set_image(record.image());
+    announcement.set_transfer_id(record.generation());
+    announcement.set_cgroup(record.request().cgroup());
+    transfer::TransferOptions options;
+    options.cancel = cancel;
+    options.on_progress = options_.on_progress;
+    options.attempts = kSendAttempts;
+    push_ = transfer::Push::Begin(*link_, announcement, image_dir_fd, options);
+  }
+
+  absl::Status Send(const v1::MigrationRecord&, const migrate::HeldJob&,
+                    const Cancellation*) override {
+    const auto sent = push_->Finish();
+    if (!sent.ok()) (void)push_->Discard();
+    push_ = nullptr;
+    return sent.status();
+  }
+
+  absl::Status Hold(const v1::MigrationRecord& record,
+                    const Cancellation* cancel) override {
+    return Call(&Stub::Hold, AboutId(record), kRestoreLimit, cancel).status();
+  }
+
+  absl::StatusOr<v1::RestoreReport> Release(
+      const v1::MigrationRecord& record) override {
+    CKPT_ASSIGN_OR_RETURN(
+        const v1::PeerReleased released,
+        Call(&Stub::Release, AboutId(record), kRestoreLimit, nullptr));
+    return released.report();
+  }
+
+  absl::Status Abort(const v1::MigrationRecord& record) override {
+    push_ = nullptr;
+    return Call(&Stub::Abort, AboutRecord(record), kShortLimit, nullptr)
+        .status();
+  }
+
+  absl::StatusOr<v1::MigrationDecision> Decision(
+      const v1::MigrationRecord& record) override {
+    CKPT_ASSIGN_OR_RETURN(
+        const v1::PeerDecided decided,
+        Call(&Stub::Decision, AboutId(record), kShortLimit, nullptr));
+    return decided.decision();
+  }
+
+ private:
+  v1::PeerPrepare AboutRecord(const v1::MigrationRecord& record) const {
+    v1::PeerPrepare request;
+    *request.mutable_record() = record;
+    request.mutable_record()->clear_steps();
+    request.set_source(options_.source);
+    return request;
+  }
+  static v1::PeerMigration AboutId(const v1::MigrationRecord& record) {
+    v1::PeerMigration request;
+    request.set_id(record.id());
+    request.set_generation(record.generation());
+    return request;
+  }
+
+  template <typename Request, typename Response>
+  absl::StatusOr<Response> Call(
+      grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
+                                   Response*),
+      const Request& request, absl::Duration limit,
+      const Cancellation* cancel) const {
+    grpc::ClientContext context;
+    context.set_deadline(absl::ToChronoTime(absl::Now() + limit));
+    Response response;
+    grpc::Status status;
+    {
+      const OnCancel on_cancel(cancel, [&context] { context.TryCancel(); });
+      status = (stub_.get()->*method)(&context, request, &response);
+    }
+    absl::Status described = channel_->Describe(status);
+    // Not the job's, but the node's: it did not answer.
+    if (absl::IsDeadlineExceeded(described)) {
+      described = absl::UnavailableError(
+          absl::StrCat("node ", options_.node, " has not answered in time (",
+                       described.message(), ")"));
+    }
+    CKPT_RETURN_IF_ERROR(described);
+    return response;
+  }
+
+  const PeerOptions options_;
+  const std::shared_ptr<rpc::Channel> channel_;
+  const std::unique_ptr<Stub> stub_;
+  const std::unique_ptr<transfer::Link> link_;
+  std::unique_ptr<transfer::Push> push_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<migrate::Peer>> ConnectPeer(
+    const PeerOptions& options) {
+  CKPT_ASSIGN_OR_RETURN(auto channel, rpc::Channel::Open({.node = options.node,
+                                                          .tls = options.tls}));
+  return std::make_unique<GrpcPeer>(options, std::move(channel));
+}
+
+}  // namespace ckpt::agent

@@ -1,0 +1,30 @@
+// The other node of a migration, over gRPC.
+#ifndef CKPT_AGENT_GRPC_PEER_H_
+#define CKPT_AGENT_GRPC_PEER_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "migrate/seams.h"
+#include "proto/transfer.pb.h"
+#include "rpc/tls_files.h"
+
+namespace ckpt::agent {
+
+struct PeerOptions {
+  std::string node;  // HOST:PORT, or unix:PATH
+  rpc::TlsFiles tls = {};
+  std::string source;  // how this node is reached
+  // Called by a thread of the transfer; may be null.
+  std::function<void(const v1::OperationProgress&)> on_progress = nullptr;
+};
+
+// For one migration; by one thread.  Errors of rpc::Channel::Open().
+absl::StatusOr<std::unique_ptr<migrate::Peer>> ConnectPeer(
+    const PeerOptions& options);
+
+}  // namespace ckpt::agent
+
+#endif  // CKPT_AGENT_GRPC_PEER_H_

@@ -1,0 +1,262 @@
+#include "agent/migrations.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/status.h"
+#include "migrate/states.h"
+
+namespace ckpt::agent {
+namespace {
+
+// How long a call of the other node waits for one that is under way.
+constexpr absl::Duration kClaimLimit = absl::Seconds(20);
+// How often what is unsettled is looked at, and how rarely at most.
+constexpr absl::Duration kFirstPause = absl::Milliseconds(500);
+constexpr absl::Duration kLongestPause = absl::Seconds(10);
+constexpr absl::Duration kTick = absl::Milliseconds(250);
+constexpr absl::Duration kCancelPoll = absl::Milliseconds(50);
+
+}  // namespace
+
+Migrations::Migrations(migrate::Journal& journal,
+                       migrate::SourceJob& source_job,
+                       HoldingJob& destination_job, OpenPeer open_peer)
+    : journal_(journal),
+      source_job_(source_job),
+      destination_job_(destination_job),
+      open_peer_(std::move(open_peer)),
+      destination_(journal, destination_job) {}
+
+Migrations::~Migrations() {
+  {
+    const absl::MutexLock lock(&mutex_);
+    ending_ = true;
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+absl::StatusOr<Migrations::Claim> Migrations::TakeClaim(const std::string& id,
+                                                        absl::Duration limit) {
+  const auto is_free = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return IsFree(id);
+  };
+  const absl::MutexLock lock(&mutex_);
+  if (!mutex_.AwaitWithTimeout(absl::Condition(&is_free), limit)) {
+    return absl::UnavailableError(
+        absl::StrCat("migration ", id, " is being worked on; ask again"));
+  }
+  busy_.insert(id);
+  look_ = true;
+  return Claim(nullptr, [this, id](void*) {
+    const absl::MutexLock lock(&mutex_);
+    busy_.erase(id);
+  });
+}
+
+absl::Status Migrations::Recover() {
+  CKPT_ASSIGN_OR_RETURN(auto records, journal_.Load());
+  absl::Status status;
+  for (v1::MigrationRecord& record : records) {
+    absl::Status done;
+    if (!migrate::IsOfSource(record.state())) {
+      done = destination_.Recover(record);
+    } else if (!migrate::IsFinal(record.state())) {
+      const auto decided = journal_.IsDecided(record);
+      done = decided.status();
+      if (decided.ok() && *decided) done = source_job_.EndTasks(record);
+    }
+    if (status.ok()) status = done;
+  }
+  return status;
+}
+
+void Migrations::Start() {
+  thread_ = std::thread([this] { Loop(); });
+}
+
+void Migrations::Loop() {
+  const auto due = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return ending_ || look_;
+  };
+  while (true) {
+    {
+      const absl::MutexLock lock(&mutex_);
+      mutex_.Await(absl::Condition(&due));
+      if (ending_) return;
+      look_ = false;
+    }
+    ResumeAll();
+    const auto ending = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+      return ending_;
+    };
+    const absl::MutexLock lock(&mutex_);
+    if (mutex_.AwaitWithTimeout(absl::Condition(&ending), kTick)) return;
+  }
+}
+
+void Migrations::ResumeAll() {
+  auto records = journal_.Load();
+  if (!records.ok()) return;
+  std::vector<v1::MigrationRecord> settled;
+  for (const v1::MigrationRecord& record : *records) {
+    if (migrate::IsFinal(record.state())) {
+      settled.push_back(record);
+      continue;
+    }
+    {
+      const absl::MutexLock lock(&mutex_);
+      look_ = true;
+      if (ending_) return;
+      const auto retry = retries_.find(record.id());
+      if (retry != retries_.end() && absl::Now() < retry->second.first) {
+        continue;
+      }
+    }
+    const auto claim = TakeClaim(record.id(), absl::ZeroDuration());
+    if (!claim.ok()) continue;
+    auto now = journal_.Find(record.id());
+    if (!now.ok()) continue;
+    const absl::Status resumed = Resume(*now);
+    const absl::MutexLock lock(&mutex_);
+    if (resumed.ok()) {
+      retries_.erase(record.id());
+    } else {
+      absl::Duration& pause = retries_[record.id()].second;
+      pause = std::clamp(2 * pause, kFirstPause, kLongestPause);
+      retries_[record.id()].first = absl::Now() + pause;
+    }
+  }
+  Forget(std::move(settled));
+}
+
+absl::Status Migrations::Resume(v1::MigrationRecord& record) {
+  const std::string id = record.id();
+  if (record.state() == v1::MIGRATION_STATE_HELD &&
+      destination_job_.IsHeld(id)) {
+    // The source tells; it is asked when it does not for long.
+    const absl::Time since =
+        absl::FromUnixNanos(record.steps(record.steps_size() - 1).unix_ns());
+    if (absl::Now() < since + kLongestPause) return absl::OkStatus();
+  } else if (record.state() == v1::MIGRATION_STATE_HELD) {
+    destination_.LostHold(id);
+    CKPT_ASSIGN_OR_RETURN(record, journal_.Find(id));
+  }
+  CKPT_ASSIGN_OR_RETURN(const auto peer, open_peer_(record, nullptr));
+  if (!migrate::IsOfSource(record.state())) {
+    return destination_.Resume(record, *peer);
+  }
+  return migrate::Source(journal_, source_job_, *peer).Resume(record);
+}
+
+void Migrations::Forget(std::vector<v1::MigrationRecord> settled) {
+  if (settled.size() <= kRemembered) return;
+  std::sort(
+      settled.begin(), settled.end(),
+      [](const v1::MigrationRecord& one, const v1::MigrationRecord& other) {
+        return one.steps(0).unix_ns() < other.steps(0).unix_ns();
+      });
+  for (size_t i = 0; i + kRemembered < settled.size(); ++i) {
+    (void)journal_.Remove(settled[i].id());
+  }
+}
+
+absl::StatusOr<v1::MigrateReport> Migrations::Run(v1::MigrationRecord record,
+                                                  const Watching& watching) {
+  CKPT_ASSIGN_OR_RETURN(const Claim claim,
+                        TakeClaim(record.id(), absl::ZeroDuration()));
+  CKPT_ASSIGN_OR_RETURN(const auto peer,
+                        open_peer_(record, watching.on_progress));
+  const Cancellation* const cancel = watching.cancel;
+  migrate::RunOptions options;
+  options.cancel = cancel;
+  options.on_state = watching.on_state;
+  if (record.request().pause_before_switchover()) {
+    options.await_switchover = [this, id = record.id(), cancel] {
+      return AwaitSwitchover(id, cancel);
+    };
+  }
+  return migrate::Source(journal_, source_job_, *peer).Run(record, options);
+}
+
+absl::Status Migrations::AwaitSwitchover(const std::string& id,
+                                         const Cancellation* cancel) {
+  const auto go = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return paused_[id] || ending_;
+  };
+  const absl::MutexLock lock(&mutex_);
+  paused_[id] = false;
+  while (!mutex_.AwaitWithTimeout(absl::Condition(&go), kCancelPoll)) {
+    if (cancel != nullptr && cancel->cancelled()) break;
+  }
+  const bool continued = paused_[id];
+  paused_.erase(id);
+  if (continued) return absl::OkStatus();
+  return absl::CancelledError("cancelled while it waited to be continued");
+}
+
+absl::Status Migrations::Continue(const std::string& id) {
+  const absl::MutexLock lock(&mutex_);
+  const auto found = paused_.find(id);
+  if (found == paused_.end()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "operation ", id,
+        " does not wait to be continued: only a migration does that was asked "
+        "to pause before the switchover, when the destination holds the job"));
+  }
+  found->second = true;
+  return absl::OkStatus();
+}
+
+absl::Status Migrations::Decide(const std::string& id, bool keep) {
+  CKPT_ASSIGN_OR_RETURN(const Claim claim, TakeClaim(id, kClaimLimit));
+  CKPT_ASSIGN_OR_RETURN(v1::MigrationRecord record, journal_.Find(id));
+  if (migrate::IsFinal(record.state())) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "migration ", id, " is settled: ", migrate::StateName(record.state())));
+  }
+  // Whoever answers decides by itself; and what it says is better than what
+  // anybody guesses.
+  const absl::Status resumed = Resume(record);
+  CKPT_ASSIGN_OR_RETURN(record, journal_.Find(id));
+  if (resumed.ok() || migrate::IsFinal(record.state())) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the other node answers: migration ", id, " is ",
+                     migrate::StateName(record.state()), " by what it says"));
+  }
+  CKPT_ASSIGN_OR_RETURN(const auto peer, open_peer_(record, nullptr));
+  if (!migrate::IsOfSource(record.state())) {
+    if (peer->Decision(record).ok() &&
+        record.state() == v1::MIGRATION_STATE_HELD) {
+      return absl::FailedPreconditionError(
+          "the source answers, and has not decided yet: ask it");
+    }
+    return destination_.Decide(record, keep);
+  }
+  return migrate::Source(journal_, source_job_, *peer).GiveUpPeer(record);
+}
+
+absl::Status Migrations::Prepare(const v1::MigrationRecord& record) {
+  CKPT_ASSIGN_OR_RETURN(const Claim claim, TakeClaim(record.id(), kClaimLimit));
+  return destination_.Prepare(record);
+}
+
+absl::Status Migrations::Hold(const std::string& id,
+                              const std::string& generation) {
+  CKPT_ASSIGN_OR_RETURN(const Claim claim, TakeClaim(id, kClaimLimit));
+  return destination_.Hold(id, generation);
+}
+
+absl::StatusOr<v1::RestoreReport> Migrations::Release(
+    const std::string& id, const std::string& generation) {
+  CKPT_ASSIGN_OR_RETURN(const Claim claim, TakeClaim(id, kClaimLimit));
+  return destination_.Release(id, generation);
+}
+
+absl::Status Migrations::Abort(const v1::MigrationRecord& asked) {
+  CKPT_ASSIGN_OR_RETURN(const Claim claim, TakeClaim(asked.id(), kClaimLimit));
+  return destination_.Abort(asked);
+}
+
+}  // namespace ckpt::agent

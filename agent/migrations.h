@@ -1,0 +1,132 @@
+// The node's migrations, of which it is the source or the destination: one
+// thread at a time works on each, and what is left undone, by a lost node or a
+// killed agent, is gone on with until it is settled.
+//
+//   Migrations migrations(journal, source_job, destination_job, open_peer);
+//   CKPT_RETURN_IF_ERROR(migrations.Recover());       // before anything else
+//   migrations.Start();                               // a thread of its own
+//   CKPT_ASSIGN_OR_RETURN(v1::MigrateReport report,
+//                         migrations.Run(record, options));
+//
+// Thread-safe.  Borrows all for its life.
+#ifndef CKPT_AGENT_MIGRATIONS_H_
+#define CKPT_AGENT_MIGRATIONS_H_
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "base/cancellation.h"
+#include "migrate/destination.h"
+#include "migrate/journal.h"
+#include "migrate/seams.h"
+#include "migrate/source.h"
+#include "proto/migration.pb.h"
+#include "proto/transfer.pb.h"
+
+namespace ckpt::agent {
+
+// A destination's job that can lose what it holds by itself.
+class HoldingJob : public migrate::DestinationJob {
+ public:
+  virtual bool IsHeld(const std::string& id) = 0;
+};
+
+class Migrations {
+ public:
+  // How many that are settled are remembered.
+  static constexpr size_t kRemembered = 200;
+
+  using OnProgress = std::function<void(const v1::OperationProgress&)>;
+  using OpenPeer = std::function<absl::StatusOr<std::unique_ptr<migrate::Peer>>(
+      const v1::MigrationRecord& record, const OnProgress& on_progress)>;
+
+  Migrations(migrate::Journal& journal, migrate::SourceJob& source_job,
+             HoldingJob& destination_job, OpenPeer open_peer);
+  ~Migrations();  // ends the thread
+  Migrations(const Migrations&) = delete;
+  Migrations& operator=(const Migrations&) = delete;
+
+  // What a former agent has left: jobs that have left this node are ended for
+  // certain before it returns OK, and nothing that was held counts as held.
+  absl::Status Recover();
+  void Start();
+
+  struct Watching {
+    const Cancellation* cancel = nullptr;  // borrowed
+    std::function<void(const v1::MigrationRecord&)> on_state;
+    OnProgress on_progress;
+  };
+  // At the source.  Errors of migrate::Source::Run().
+  absl::StatusOr<v1::MigrateReport> Run(v1::MigrationRecord record,
+                                        const Watching& watching);
+  // FailedPrecondition: it does not wait.
+  absl::Status Continue(const std::string& id);
+
+  // Of either side.  NotFound.
+  absl::StatusOr<v1::MigrationRecord> Find(const std::string& id) {
+    return journal_.Find(id);
+  }
+  // FailedPrecondition: the other node answers, or nothing is to be decided.
+  absl::Status Decide(const std::string& id, bool keep);
+
+  // What the source asks of this destination.  Unavailable: it is being worked
+  // on; ask again.
+  absl::Status Prepare(const v1::MigrationRecord& record);
+  absl::Status Hold(const std::string& id, const std::string& generation);
+  absl::StatusOr<v1::RestoreReport> Release(const std::string& id,
+                                            const std::string& generation);
+  absl::Status Abort(const v1::MigrationRecord& asked);
+  // And the destination of this source.
+  absl::StatusOr<v1::MigrationDecision> Answer(
+      const v1::MigrationRecord& asked) {
+    return migrate::Source::Answer(journal_, asked);
+  }
+
+ private:
+  // Nobody else works on that migration as long as it lives.
+  using Claim = std::shared_ptr<void>;
+  absl::StatusOr<Claim> TakeClaim(const std::string& id, absl::Duration limit);
+  bool IsFree(const std::string& id) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return busy_.count(id) == 0;
+  }
+
+  absl::Status Resume(v1::MigrationRecord& record);
+  absl::Status AwaitSwitchover(const std::string& id,
+                               const Cancellation* cancel);
+  void ResumeAll();
+  void Forget(std::vector<v1::MigrationRecord> settled);
+  void Loop();
+
+  migrate::Journal& journal_;
+  migrate::SourceJob& source_job_;
+  HoldingJob& destination_job_;
+  const OpenPeer open_peer_;
+  migrate::Destination destination_;
+
+  absl::Mutex mutex_;
+  std::set<std::string> busy_ ABSL_GUARDED_BY(mutex_);
+  // Those that wait for Continue(), and whether it came.
+  std::map<std::string, bool> paused_ ABSL_GUARDED_BY(mutex_);
+  // When a migration that the other node does not answer for is tried again.
+  std::map<std::string, std::pair<absl::Time, absl::Duration>> retries_
+      ABSL_GUARDED_BY(mutex_);
+  bool ending_ ABSL_GUARDED_BY(mutex_) = false;
+  bool look_ ABSL_GUARDED_BY(mutex_) = true;  // something may be unsettled
+  std::thread thread_;
+};
+
+}  // namespace ckpt::agent
+
+#endif  // CKPT_AGENT_MIGRATIONS_H_

@@ -1,0 +1,136 @@
+#include "agent/source_job.h"
+
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "base/clock.h"
+#include "base/host.h"
+#include "base/proc.h"
+#include "base/status.h"
+#include "base/unique_fd.h"
+#include "checkpoint/dump.h"
+#include "checkpoint/hand_over.h"
+#include "criu/binary.h"
+#include "freezer/cgroup.h"
+#include "freezer/journal.h"
+#include "freezer/recover.h"
+
+namespace ckpt::agent {
+namespace {
+
+// What a guardian needs, and then what the kernel needs to end killed tasks.
+constexpr absl::Duration kGuardianLimit = absl::Seconds(10);
+constexpr absl::Duration kEndLimit = absl::Seconds(20);
+constexpr absl::Duration kPause = absl::Milliseconds(20);
+
+bool IsAlive(const v1::MigrationTask& task) {
+  const auto stat = ProcFs::Real().Stat(task.pid());
+  return stat.ok() && stat->start_ticks == task.start_ticks() &&
+         stat->state != 'Z' && stat->state != 'X';
+}
+
+void Kill(const v1::MigrationTask& task) {
+  const UniqueFd pidfd(
+      static_cast<int>(::syscall(SYS_pidfd_open, task.pid(), 0)));
+  // Held on to, it can be no other's any more.
+  if (!pidfd.ok() || !IsAlive(task)) return;
+  (void)::syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0);
+}
+
+void AwaitGuardian(const std::string& directory) {
+  const auto group = freezer::OpenCgroup(directory);
+  if (!group.ok()) return;
+  Clock& clock = Clock::Real();
+  const absl::Time deadline = clock.Now() + kGuardianLimit;
+  while ((*group)->LockHolder() != 0 && clock.Now() < deadline) {
+    clock.Sleep(kPause);
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<v1::DumpReport> RealSourceJob::Leave(
+    const v1::MigrationRecord& record, const Steps& steps,
+    const Cancellation* cancel) {
+  CKPT_ASSIGN_OR_RETURN(const std::string criu, criu::FindCriu(criu_));
+  const v1::MigrateRequest& asked = record.request();
+  v1::DumpRequest request;
+  request.set_cgroup(record.cgroup());
+  request.set_subtree(asked.subtree());
+  request.set_image(record.image());
+  request.set_timeout_seconds(asked.timeout_seconds());
+  *request.mutable_criu() = asked.criu();
+  checkpoint::HandOver over;
+  over.decision_dir_fd = journal_.dir_fd();
+  over.decision_name = migrate::FileJournal::DecisionName(record.id());
+  over.keep_image = asked.keep_image();
+  over.image_begun = steps.begun;
+  over.give = [&](const checkpoint::GivenJob& job) {
+    migrate::HeldJob held;
+    held.image_dir_fd = job.image_dir_fd;
+    held.image_id = job.manifest->image_id();
+    held.check_held = job.check_held;
+    held.frozen_at = job.frozen_at;
+    for (const checkpoint::GivenProcess& process : job.processes) {
+      v1::MigrationTask& task = held.tasks.emplace_back();
+      task.set_pid(process.pid);
+      task.set_start_ticks(process.start_ticks);
+    }
+    return steps.hand_over(held);
+  };
+  return checkpoint::Dump(
+      request,
+      {.store = &store_, .criu = criu, .cancel = cancel, .hand_over = &over});
+}
+
+absl::Status RealSourceJob::EndTasks(const v1::MigrationRecord& record) {
+  if (record.boot_id() != BootId()) return absl::OkStatus();
+  AwaitGuardian(record.cgroup());
+  Clock& clock = Clock::Real();
+  const absl::Time deadline = clock.Now() + kEndLimit;
+  bool recovered = false;
+  while (true) {
+    // First, while they are frozen: not one instruction of them runs here.
+    for (const v1::MigrationTask& task : record.tasks()) Kill(task);
+    if (std::none_of(record.tasks().begin(), record.tasks().end(), &IsAlive)) {
+      break;
+    }
+    if (clock.Now() > deadline) {
+      return absl::UnavailableError(absl::StrCat(
+          "tasks of the job in ", record.cgroup(),
+          " do not end, though they are killed; nothing is told to the "
+          "destination before they have"));
+    }
+    // Frozen tasks of v1 end when they are thawed.
+    if (!recovered) (void)freezer::Recover(freezer::Journal::Default());
+    recovered = true;
+    clock.Sleep(kPause);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RealSourceJob::DropImage(const v1::MigrationRecord& record) {
+  if (record.image_id().empty()) return absl::OkStatus();
+  return RemoveImageOf(store_, record.image(), record.image_id());
+}
+
+absl::Status RemoveImageOf(const ImageStore& store, const std::string& name,
+                           const std::string& image_id) {
+  {
+    const auto image = store.Open(name);
+    if (absl::IsNotFound(image.status())) return absl::OkStatus();
+    if (image.ok() && !image_id.empty() &&
+        image->manifest().image_id() != image_id) {
+      return absl::OkStatus();
+    }
+  }
+  absl::Status removed = store.Remove(name);
+  return absl::IsNotFound(removed) ? absl::OkStatus() : removed;
+}
+
+}  // namespace ckpt::agent

@@ -1,0 +1,161 @@
+#include "tests/node/migration_lab.h"
+
+#include <fcntl.h>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/status.h"
+#include "base/unique_fd.h"
+#include "tests/testcases/workload.h"
+#include "tests/testcases/workloads.h"
+
+namespace ckpt {
+namespace {
+
+constexpr char kImages[] = "/run/store/images";
+constexpr absl::Duration kPause = absl::Milliseconds(20);
+
+absl::Time Soon() { return Clock::Real().Now() + absl::Seconds(90); }
+
+template <typename Condition>
+bool Await(const Condition& condition) {
+  Clock& clock = Clock::Real();
+  const absl::Time deadline = Soon();
+  while (!condition()) {
+    if (clock.Now() > deadline) return false;
+    clock.Sleep(kPause);
+  }
+  return true;
+}
+
+}  // namespace
+
+std::string MigrationLab::Address(int node) const {
+  return absl::StrCat(network_->node(node).address(), ":7070");
+}
+
+absl::Status MigrationLab::SetUp() {
+  CKPT_ASSIGN_OR_RETURN(network_, NodeNetwork::Create(2));
+  for (const int node : {1, 2}) {
+    CKPT_ASSIGN_OR_RETURN(groups_[node - 1], TestCgroup::Create(version_));
+    certificates_[node - 1] = ca_.Make(
+        absl::StrCat("node", node, ",", network_->node(node).address()));
+  }
+  CKPT_ASSIGN_OR_RETURN(
+      const UniqueFd policy,
+      OpenAt(AT_FDCWD, dir_.File("policy"), O_WRONLY | O_CREAT, 0600));
+  return WriteAll(policy.get(),
+                  "rule { client: 'node1' client: 'node2' verb: RECEIVE "
+                  "verb: PUSH cgroup: '/' }\n"
+                  "rule { local_user: '0' verb: ALL cgroup: '/' }\n",
+                  "policy");
+}
+
+std::string MigrationLab::Log(int node) const {
+  const auto log = ReadFile(dir_.File(absl::StrCat("ckptd", node)));
+  return log.ok() ? *log : "";
+}
+
+absl::Status MigrationLab::StartAgent(int node, const std::string& faults) {
+  const std::string& tls = certificates_[node - 1];
+  Job::Options options;
+  options.argv = {RunfilesPath("agent/ckptd"),
+                  "--listen",
+                  Address(node),
+                  "--tls-ca",
+                  tls + "/ca.pem",
+                  "--tls-cert",
+                  tls + "/cert.pem",
+                  "--tls-key",
+                  tls + "/key.pem",
+                  "--policy",
+                  dir_.File("policy"),
+                  "--store",
+                  kImages};
+  options.env = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin"};
+  if (!faults.empty()) options.env.push_back("CKPT_FAULT=" + faults);
+  options.output_path = dir_.File(absl::StrCat("ckptd", node));
+  CKPT_ASSIGN_OR_RETURN(const Job agent, network_->node(node).Start(options));
+  agents_[node - 1] = agent.pid();
+  const bool serves =
+      Await([&] { return Ckpt(node, {"ops"}).exit_status == 0; });
+  return serves ? absl::OkStatus()
+                : absl::DeadlineExceededError(
+                      absl::StrCat("ckptd does not serve: ", Log(node)));
+}
+
+absl::Status MigrationLab::AwaitAgentGone(int node) {
+  const std::string path =
+      absl::StrCat("/proc/", agents_[node - 1], "/cmdline");
+  const bool gone = Await([&] {
+    const auto words = ReadFile(network_->node(node).OutsidePath(path));
+    return !words.ok() || !absl::StrContains(*words, "ckptd");
+  });
+  return gone ? absl::OkStatus()
+              : absl::DeadlineExceededError("the agent does not end");
+}
+
+absl::Status MigrationLab::KillAgent(int node) {
+  CKPT_RETURN_IF_ERROR(network_->node(node).RunOrError(
+      {"kill", "-9", absl::StrCat(agents_[node - 1])}));
+  return AwaitAgentGone(node);
+}
+
+absl::Status MigrationLab::StartJob(const std::string& workload) {
+  Job::Options options;
+  options.argv = WorkloadNamed(workload).CommandLine(dir_.File("status"));
+  options.cgroups = {groups_[0].get()};
+  CKPT_RETURN_IF_ERROR(network_->node(1).Start(options).status());
+  return WaitForBeats(dir_.File("status"), 3, Soon());
+}
+
+absl::Status MigrationLab::AwaitBeats() {
+  return WaitForBeats(dir_.File("status"), 5, Soon());
+}
+
+CommandResult MigrationLab::Ckpt(int node,
+                                 const std::vector<std::string>& words) {
+  std::vector<std::string> argv = {RunfilesPath("cli/ckpt")};
+  argv.insert(argv.end(), words.begin(), words.end());
+  CommandOptions options;
+  options.timeout = absl::Seconds(280);
+  auto result = network_->node(node).Run(argv, options);
+  if (result.ok()) return *std::move(result);
+  return {.exit_status = -1, .out = "", .err = result.status().ToString()};
+}
+
+CommandResult MigrationLab::Migrate(int from, const std::string& id,
+                                    const std::vector<std::string>& flags) {
+  const int to = 3 - from;
+  const std::string& group = groups_[to - 1]->path();
+  std::vector<std::string> words = {
+      "migrate",   "--cgroup",    groups_[from - 1]->path(),      "--to",
+      Address(to), "--to-cgroup", group.substr(group.rfind('/')), "--operation",
+      id};
+  words.insert(words.end(), flags.begin(), flags.end());
+  return Ckpt(from, words);
+}
+
+bool MigrationLab::IsSettled(int node) {
+  // Nothing but the journals.
+  const auto names = ListDirectory(network_->node(node).OutsidePath(kImages));
+  return names.ok() && *names == std::vector<std::string>{".migrations"};
+}
+
+int MigrationLab::AwaitOneCopy() {
+  int at = 0;
+  const bool settled = Await([&] {
+    const bool one = !Tasks(1).empty();
+    const bool two = !Tasks(2).empty();
+    at = one == two ? 0 : one ? 1 : 2;
+    if (at == 0 || !IsSettled(1) || !IsSettled(2)) return false;
+    const auto state = groups_[at - 1]->State();
+    return state.ok() && *state == CgroupState::kThawed;
+  });
+  return settled ? at : 0;
+}
+
+}  // namespace ckpt

@@ -1,0 +1,76 @@
+// Two nodes with agents that know each other by certificates, and a job that
+// checks itself: for tests of migrations.
+//
+//   MigrationLab lab(CgroupVersion::kV2);
+//   ASSERT_EQ(lab.SetUp(), absl::OkStatus());
+//   ASSERT_EQ(lab.StartAgent(1), absl::OkStatus()); ...
+//   const CommandResult moved = lab.Migrate(1, "id");
+//
+// Each node has a group for the job, which only tasks of that node are in.
+#ifndef CKPT_TESTS_NODE_MIGRATION_LAB_H_
+#define CKPT_TESTS_NODE_MIGRATION_LAB_H_
+
+#include <sys/types.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "tests/node/node_network.h"
+#include "tests/support/job.h"
+#include "tests/support/test_ca.h"
+#include "tests/support/test_cgroup.h"
+#include "tests/support/test_dir.h"
+
+namespace ckpt {
+
+class MigrationLab {
+ public:
+  explicit MigrationLab(CgroupVersion version) : version_(version) {}
+
+  absl::Status SetUp();
+
+  // The agent of a node; `faults` as $CKPT_FAULT.  Returns when it serves.
+  absl::Status StartAgent(int node, const std::string& faults = "");
+  // SIGKILL; returns when it is gone.
+  absl::Status KillAgent(int node);
+  // Waits for one that dies by itself.
+  absl::Status AwaitAgentGone(int node);
+
+  // Starts the workload at node 1 and waits until it runs.
+  absl::Status StartJob(const std::string& workload);
+
+  // `ckpt migrate` from node to the other one.
+  CommandResult Migrate(int from, const std::string& id,
+                        const std::vector<std::string>& flags = {});
+  CommandResult Ckpt(int node, const std::vector<std::string>& words);
+
+  // Waits until the job runs at one node, and nothing of it is left at the
+  // other, nor any image, whole or pending; which node it is, or 0.
+  int AwaitOneCopy();
+  // The job does its rounds without an error.
+  absl::Status AwaitBeats();
+
+  std::vector<pid_t> Tasks(int node) const {
+    return groups_[node - 1]->Processes();
+  }
+  std::string Log(int node) const;
+
+ private:
+  std::string Address(int node) const;
+  // The state that each of a node's journals ends in.
+  bool IsSettled(int node);
+
+  const CgroupVersion version_;
+  TestDir dir_;
+  TestCa ca_;
+  std::string certificates_[2];
+  std::unique_ptr<NodeNetwork> network_;
+  std::unique_ptr<TestCgroup> groups_[2];
+  pid_t agents_[2] = {0, 0};  // in their nodes
+};
+
+}  // namespace ckpt
+
+#endif  // CKPT_TESTS_NODE_MIGRATION_LAB_H_
