@@ -75,6 +75,8 @@ Command MigrateCommand();
 Command OpsCommand();
 Command PinCommand();
 Command PsCommand();
+Command PullCommand();
+Command PushCommand();
 Command RecoverCommand();
 Command RemoveCommand();
 Command RestoreCommand();

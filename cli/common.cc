@@ -81,11 +81,15 @@ std::vector<Flag> WithStoreFlag(std::vector<Flag> own) {
 }
 
 std::vector<Flag> WithNodeFlag(std::vector<Flag> own) {
+  own.push_back({"node", "HOST:PORT|unix:PATH",
+                 "have the agent that listens there do it (ckptd(8))"});
+  return WithTlsFlags(std::move(own));
+}
+
+std::vector<Flag> WithTlsFlags(std::vector<Flag> own) {
   return Append(
       std::move(own),
-      {{"node", "HOST:PORT|unix:PATH",
-        "have the agent that listens there do it (ckptd(8))"},
-       {"tls-ca", "FILE",
+      {{"tls-ca", "FILE",
         "authorities that nodes at HOST:PORT are to be of ($CKPT_TLS_DIR or "
         "/etc/ckpt/tls, ca.pem)"},
        {"tls-cert", "FILE", "certificate to show to such nodes (cert.pem)"},
@@ -134,19 +138,26 @@ absl::StatusOr<std::unique_ptr<freezer::Cgroup>> GroupFlag(
   return freezer::FindCgroup(arguments.Get("cgroup"), hierarchy);
 }
 
+rpc::ClientOptions NodeOptions(const Arguments& arguments,
+                               const std::string& node) {
+  rpc::KeepGrpcQuiet();
+  return {.node = node,
+          .tls = {.ca = arguments.Get("tls-ca"),
+                  .cert = arguments.Get("tls-cert"),
+                  .key = arguments.Get("tls-key")}};
+}
+
 absl::StatusOr<std::unique_ptr<rpc::Client>> NodeAt(const Arguments& arguments,
                                                     const std::string& node) {
-  rpc::KeepGrpcQuiet();
-  return rpc::Client::Connect({.node = node,
-                               .tls = {.ca = arguments.Get("tls-ca"),
-                                       .cert = arguments.Get("tls-cert"),
-                                       .key = arguments.Get("tls-key")}});
+  return rpc::Client::Connect(NodeOptions(arguments, node));
 }
 
 absl::StatusOr<std::unique_ptr<rpc::Client>> NodeFlag(
-    const Arguments& arguments, const std::string& without) {
+    const Arguments& arguments, const std::string& without,
+    bool store_goes_with_it) {
   for (const char* const flag : {"store", "criu", "criu-config", "root",
                                  "inherit-fd", "pidfile", "no-freezer"}) {
+    if (store_goes_with_it && absl::string_view(flag) == "store") continue;
     if (arguments.Has(flag)) {
       return absl::InvalidArgumentError(absl::StrCat(
           "--", flag, " is for this machine, and does not go with --node"));

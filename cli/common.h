@@ -26,6 +26,7 @@ std::vector<Flag> WithGroupFlags(const std::vector<Flag>& own,
                                  bool several = false);
 std::vector<Flag> WithStoreFlag(std::vector<Flag> own);  // --store
 std::vector<Flag> WithCriuFlags(std::vector<Flag> own);  // CRIU's own options
+std::vector<Flag> WithTlsFlags(std::vector<Flag> own);   // --tls-...
 std::vector<Flag> WithNodeFlag(std::vector<Flag> own);   // --node, --tls-...
 
 // --freezer auto|v1|v2.
@@ -51,9 +52,14 @@ absl::Status SetGroups(const Arguments& arguments, Request& request) {
 inline constexpr char kLocalAgent[] = "unix:/run/ckpt/ckptd.sock";
 // The agent of --node, with which a verb does its work elsewhere.  The flags
 // that name a file of this machine (--store, --criu, ...) do not go with it.
-// `without` is the agent where the flag is not there.
+// `without` is the agent where the flag is not there.  For a verb that looks
+// for images here as well, `store_goes_with_it`.
 absl::StatusOr<std::unique_ptr<rpc::Client>> NodeFlag(
-    const Arguments& arguments, const std::string& without = "");
+    const Arguments& arguments, const std::string& without = "",
+    bool store_goes_with_it = false);
+// How to reach an agent: --tls-...
+rpc::ClientOptions NodeOptions(const Arguments& arguments,
+                               const std::string& node);
 // An agent that another flag names, with the --tls flags of WithNodeFlag().
 absl::StatusOr<std::unique_ptr<rpc::Client>> NodeAt(const Arguments& arguments,
                                                     const std::string& node);

@@ -181,7 +181,9 @@ std::string RenderImage(const v1::ImageReport& report) {
 }
 
 std::string RenderList(const v1::ImageListReport& report) {
-  if (report.images().empty()) return "no images\n";
+  if (report.images().empty() && report.arriving().empty()) {
+    return "no images\n";
+  }
   std::string text = absl::StrFormat("%-24s %-24s %10s %-16s %s\n", "NAME",
                                      "MADE", "SIZE", "NODE", "COMMAND");
   for (const v1::ImageReport& image : report.images()) {
@@ -195,6 +197,12 @@ std::string RenderList(const v1::ImageListReport& report) {
         &text, "%-24s %-24s %10s %-16s %s\n", name,
         Date(image.manifest().created_unix_ns()), Size(image.image_bytes()),
         image.manifest().host().node_name(), image.manifest().job().command());
+  }
+  for (const v1::ArrivingImage& image : report.arriving()) {
+    absl::StrAppendFormat(
+        &text, "%-24s %-24s %10s %s\n", image.name(),
+        Date(image.changed_unix_ns()), Size(image.bytes()),
+        image.active() ? "arriving" : "has arrived in part; push it again");
   }
   return text;
 }

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/status.h"
 #include "node/image_report.h"
+#include "store/arriving_image.h"
 #include "store/criu_images.h"
 
 namespace ckpt::node {
@@ -13,6 +14,8 @@ absl::StatusOr<v1::ImageListReport> ListImages(const ImageStore& store) {
   for (const ImageSummary& summary : summaries) {
     *report.add_images() = SummarizeImage(summary);
   }
+  CKPT_ASSIGN_OR_RETURN(const auto arriving, ListArriving(store));
+  report.mutable_arriving()->Assign(arriving.begin(), arriving.end());
   return report;
 }
 
@@ -43,7 +46,12 @@ absl::StatusOr<v1::RemoveReport> RemoveImage(const ImageStore& store,
                                              const std::string& name) {
   v1::RemoveReport report;
   CKPT_ASSIGN_OR_RETURN(*report.mutable_image(), store.PathOf(name));
-  CKPT_RETURN_IF_ERROR(store.Remove(name));
+  const absl::Status removed = store.Remove(name);
+  if (absl::IsNotFound(removed)) {
+    CKPT_ASSIGN_OR_RETURN(const bool was_arriving, RemoveArriving(store, name));
+    if (was_arriving) return report;
+  }
+  CKPT_RETURN_IF_ERROR(removed);
   return report;
 }
 

@@ -28,6 +28,7 @@ absl::StatusOr<v1::ImageReport> GetImage(const ImageStore& store,
 absl::StatusOr<v1::VerifyReport> VerifyImage(const ImageStore& store,
                                              const std::string& name);
 
+// Also what has arrived of an image, if nobody sends it now.
 absl::StatusOr<v1::RemoveReport> RemoveImage(const ImageStore& store,
                                              const std::string& name);
 

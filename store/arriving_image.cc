@@ -208,11 +208,22 @@ absl::StatusOr<std::vector<v1::ArrivingImage>> ListArriving(
   return images;
 }
 
-absl::StatusOr<int> RemoveArriving(const ImageStore& store) {
-  const absl::StatusOr<UniqueFd> dir = OpenDirectory(store.directory());
-  if (absl::IsNotFound(dir.status())) return 0;
+absl::StatusOr<bool> RemoveArriving(const ImageStore& store,
+                                    const std::string& name) {
+  if (!IsPlainName(name)) return false;
+  const absl::StatusOr<UniqueFd> parent = OpenDirectory(store.directory());
+  if (absl::IsNotFound(parent.status())) return false;
+  CKPT_RETURN_IF_ERROR(parent.status());
+  const std::string hidden = absl::StrCat(kArrivingPrefix, name);
+  const auto dir = OpenLocked(parent->get(), hidden, LOCK_EX);
+  if (absl::IsNotFound(dir.status())) return false;
+  if (absl::IsUnavailable(dir.status())) {
+    return absl::UnavailableError(absl::StrCat(
+        "image ", name, " is being received; nothing was removed"));
+  }
   CKPT_RETURN_IF_ERROR(dir.status());
-  return CollectArriving(dir->get(), {.images = 0});
+  CKPT_RETURN_IF_ERROR(RemoveTree(parent->get(), hidden));
+  return true;
 }
 
 }  // namespace ckpt

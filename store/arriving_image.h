@@ -87,9 +87,10 @@ bool IsImageFileName(absl::string_view name);
 absl::StatusOr<std::vector<v1::ArrivingImage>> ListArriving(
     const ImageStore& store);
 
-// Removes those that nobody writes, in any case.  Returns how many; tries all,
-// and returns the first error.
-absl::StatusOr<int> RemoveArriving(const ImageStore& store);
+// Removes what has arrived of an image; false: nothing has.  Unavailable:
+// somebody writes it.
+absl::StatusOr<bool> RemoveArriving(const ImageStore& store,
+                                    const std::string& name);
 
 }  // namespace ckpt
 

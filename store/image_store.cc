@@ -142,6 +142,7 @@ absl::StatusOr<std::unique_ptr<PendingImage>> ImageStore::Begin(
   if (errno != ENOENT) return ErrnoToStatus(errno, "stat", path);
   // What cannot be collected is no reason not to make a new image.
   ckpt::CollectLeftovers(parent.get()).IgnoreError();
+  CollectArriving(parent.get(), ArrivingLimits()).IgnoreError();
   return PendingImage::Create(std::move(parent), place.parent, place.name);
 }
 

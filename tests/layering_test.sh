@@ -26,9 +26,10 @@ declare -rA may_use=(
   [node]="$foundation $mechanisms"
   [preflight]="$foundation $mechanisms $operations node"
   [migrate]="$foundation"
-  [rpc]="$foundation"
-  [cli]="$foundation $mechanisms $operations run node preflight rpc"
-  [agent]="$foundation $mechanisms $operations migrate node preflight rpc"
+  [transfer]="$foundation store"
+  [rpc]="$foundation transfer"
+  [cli]="$foundation $mechanisms $operations run node preflight transfer rpc"
+  [agent]="$foundation $mechanisms $operations migrate node preflight transfer rpc"
   [libckpt]='proto'
 )
 # Repositories that not everybody may use.

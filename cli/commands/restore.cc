@@ -5,6 +5,7 @@
 #include "cli/common.h"
 #include "cli/remote_operation.h"
 #include "cli/render.h"
+#include "cli/transfer.h"
 #include "criu/binary.h"
 
 namespace ckpt::cli {
@@ -38,18 +39,30 @@ absl::StatusOr<v1::RestoreReport> RestoreAt(rpc::Client& remote,
   v1::RestoreOperationRequest request;
   request.set_operation_id(OperationId(arguments));
   *request.mutable_request() = asked;
-  CKPT_ASSIGN_OR_RETURN(
-      const v1::Operation ended,
-      RunOperation(remote, request.operation_id(), context.cancel,
-                   [&] { return remote.Restore(request, nullptr); }));
-  return ended.restore_report();
+  const auto run = [&] {
+    return RunOperation(remote, request.operation_id(), context.cancel,
+                        [&] { return remote.Restore(request, nullptr); });
+  };
+  auto ended = run();
+  if (absl::IsNotFound(ended.status()) &&
+      StoreFlag(arguments).Open(asked.image()).ok()) {
+    // The image is here, and perhaps it is what is missing there.
+    CKPT_RETURN_IF_ERROR(PushImage(StoreFlag(arguments), asked.image(), "",
+                                   arguments.Get("node"), arguments, context)
+                             .status());
+    ended = run();
+  }
+  CKPT_RETURN_IF_ERROR(ended.status());
+  return ended->restore_report();
 }
 
 absl::StatusOr<Output> Run(const Arguments& arguments, const Context& context) {
   CKPT_ASSIGN_OR_RETURN(const v1::RestoreRequest request,
                         ParseRequest(arguments));
   if (arguments.Has("node")) {
-    CKPT_ASSIGN_OR_RETURN(const auto remote, NodeFlag(arguments));
+    CKPT_ASSIGN_OR_RETURN(const auto remote,
+                          NodeFlag(arguments, "",
+                                   /*store_goes_with_it=*/true));
     CKPT_ASSIGN_OR_RETURN(v1::RestoreReport report,
                           RestoreAt(*remote, arguments, request, context));
     std::string text = RenderRestore(report);
@@ -75,7 +88,9 @@ Command RestoreCommand() {
           "IMAGE",
           "Verifies the image bit by bit and this node, builds all processes "
           "in the cgroup, and lets them\nrun only when all are there.  The "
-          "options of the dump are used again by themselves.",
+          "options of the dump are used again by themselves.\nWith --node, an "
+          "image that the node lacks and this machine has is sent there "
+          "first.",
           "ckpt restore job1-monday",
           /*needs_root=*/true,
           WithNodeFlag(WithCriuFlags(WithStoreFlag(WithGroupFlags(

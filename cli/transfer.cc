@@ -1,0 +1,152 @@
+#include "cli/transfer.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "base/status.h"
+#include "cli/common.h"
+#include "cli/render.h"
+#include "cli/text.h"
+#include "rpc/image_link.h"
+
+namespace ckpt::cli {
+namespace {
+
+// " 42.0 % of 1.0 GiB, 310.0 MiB/s, 2 s left".
+std::string Describe(const v1::OperationProgress& progress) {
+  const std::string rate = absl::StrCat(
+      Size(static_cast<uint64_t>(progress.bytes_per_second())), "/s");
+  if (progress.bytes_total() == 0) {
+    return absl::StrCat(Size(progress.bytes_done()), ", ", rate);
+  }
+  return absl::StrFormat("%5.1f %% of %s, %s, %.0f s left", progress.percent(),
+                         Size(progress.bytes_total()), rate,
+                         progress.eta_seconds());
+}
+
+// What is drawn on a terminal, and erased at the end.
+class Line {
+ public:
+  Line() = default;
+  ~Line() {
+    if (drawn_) std::fputs("\r\033[K", stderr);
+  }
+  Line(const Line&) = delete;
+  Line& operator=(const Line&) = delete;
+
+  void Draw(const std::string& text) {
+    drawn_ = true;
+    std::fputs(absl::StrCat("\r\033[K", text).c_str(), stderr);
+  }
+
+ private:
+  bool drawn_ = false;
+};
+
+// The last part of a path.
+std::string NameOf(const std::string& image) {
+  const size_t end = image.find_last_not_of('/');
+  if (end == std::string::npos) return image;
+  const size_t slash = image.rfind('/', end);
+  const size_t begin = slash == std::string::npos ? 0 : slash + 1;
+  return image.substr(begin, end + 1 - begin);
+}
+
+}  // namespace
+
+std::vector<Flag> WithTransferFlags(std::vector<Flag> own) {
+  own.push_back({"as", "NAME", "the image's name at the other end (its own)"});
+  own.push_back({"streams", "N",
+                 "connections at a time, 1 to 4 (as many as processors)"});
+  return WithTlsFlags(WithStoreFlag(std::move(own)));
+}
+
+absl::StatusOr<transfer::TransferOptions> TransferFlags(
+    const Arguments& arguments, const Context& context) {
+  transfer::TransferOptions options;
+  if (arguments.Has("streams")) {
+    CKPT_ASSIGN_OR_RETURN(options.streams, arguments.Number("streams"));
+    if (options.streams < 1 || options.streams > 4) {
+      return absl::InvalidArgumentError(
+          "--streams is 1 to 4; nothing was sent");
+    }
+  }
+  options.cancel = context.cancel;
+  options.on_progress = ProgressPrinter(arguments, context);
+  return options;
+}
+
+absl::StatusOr<v1::TransferReport> PushImage(const ImageStore& store,
+                                             const std::string& image,
+                                             const std::string& as,
+                                             const std::string& node,
+                                             const Arguments& arguments,
+                                             const Context& context) {
+  CKPT_ASSIGN_OR_RETURN(const Image opened, store.Open(image));
+  CKPT_ASSIGN_OR_RETURN(const transfer::TransferOptions options,
+                        TransferFlags(arguments, context));
+  const auto link = rpc::MakeImageLink(NodeOptions(arguments, node));
+  return transfer::Push::Begin(
+             *link,
+             transfer::AnnouncementOf(opened.manifest(),
+                                      as.empty() ? NameOf(image) : as),
+             opened.dir_fd(), options)
+      ->Finish();
+}
+
+std::string RenderTransfer(const v1::TransferReport& report,
+                           const std::string& what) {
+  std::string text =
+      report.was_there()
+          ? absl::StrCat("the very image is there already: ", report.image(),
+                         "; nothing was ", what, "\n")
+          : absl::StrCat(what, " ", Size(report.image_bytes()), " in ",
+                         Time(report.seconds()), "\n");
+  absl::StrAppend(&text, Row("image", report.image()));
+  if (report.was_there()) return text;
+  absl::StrAppend(&text,
+                  Row("wire", absl::StrCat(Size(report.wire_bytes()),
+                                           ", compressed and without zeros")));
+  if (report.resumed_bytes() > 0) {
+    absl::StrAppend(&text,
+                    Row("resumed", absl::StrCat(Size(report.resumed_bytes()),
+                                                " had arrived before")));
+  }
+  if (report.retries() > 0) {
+    absl::StrAppend(&text, Row("retries", absl::StrCat(report.retries(),
+                                                       ", as connections "
+                                                       "broke")));
+  }
+  return text;
+}
+
+std::function<void(const v1::OperationProgress&)> ProgressPrinter(
+    const Arguments& arguments, const Context& context) {
+  if (arguments.Has("json")) {
+    return [emit = context.emit](const v1::OperationProgress& progress) {
+      // Nobody may be reading any more; the transfer goes on.
+      emit(progress, "").IgnoreError();
+    };
+  }
+  if (::isatty(STDERR_FILENO) == 1) {
+    return [line = std::make_shared<Line>()](
+               const v1::OperationProgress& progress) {
+      line->Draw(Describe(progress));
+    };
+  }
+  return [tenth =
+              std::make_shared<int>(0)](const v1::OperationProgress& progress) {
+    const int now = static_cast<int>(progress.percent()) / 10;
+    if (now <= *tenth) return;
+    *tenth = now;
+    std::fputs(absl::StrCat("ckpt: ", Describe(progress), "\n").c_str(),
+               stderr);
+  };
+}
+
+}  // namespace ckpt::cli
