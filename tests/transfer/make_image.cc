@@ -83,9 +83,8 @@ int main(int argc, char** argv) {
     std::fputs("usage: make_image STORE NAME MEBIBYTES KIND\n", stderr);
     return 64;
   }
-  const absl::Status made =
-      ckpt::Make(argv[1], argv[2],
-                 static_cast<size_t>(std::atoll(argv[3])), argv[4]);
+  const absl::Status made = ckpt::Make(
+      argv[1], argv[2], static_cast<size_t>(std::atoll(argv[3])), argv[4]);
   if (!made.ok()) std::fprintf(stderr, "%s\n", made.ToString().c_str());
   return static_cast<int>(made.code());
 }

@@ -1,0 +1,94 @@
+#include "transfer/pull.h"
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "gtest/gtest.h"
+#include "store/arriving_image.h"
+#include "tests/support/test_dir.h"
+#include "transfer/fake_link.h"
+#include "transfer/test_image.h"
+
+namespace ckpt::transfer {
+namespace {
+
+class PullTest : public ::testing::Test {
+ protected:
+  absl::StatusOr<v1::TransferReport> Get(int streams = 1) {
+    Receiver receiver(here_);
+    return Pull(link_, "job", receiver, "job",
+                {.streams = streams, .first_pause = absl::Milliseconds(1)});
+  }
+
+  const TestDir dir_;
+  const ImageStore here_{dir_.path() + "/here"};
+  const ImageStore there_{dir_.path() + "/there"};
+  FakeLink link_{dir_.path() + "/there"};
+};
+
+TEST_F(PullTest, WholeImageComes) {
+  const v1::Manifest manifest = MakeImage(there_, "job");
+  const auto report = Get();
+  ASSERT_TRUE(report.ok()) << report.status();
+  ExpectImage(here_, "job", manifest);
+  EXPECT_EQ(report->image(), dir_.path() + "/here/job");
+}
+
+TEST_F(PullTest, SeveralStreamsBringTheSame) {
+  const v1::Manifest manifest = MakeImage(there_, "job");
+  ASSERT_TRUE(Get(4).ok());
+  ExpectImage(here_, "job", manifest);
+}
+
+TEST_F(PullTest, ImageThatIsNotThereIsTold) {
+  EXPECT_TRUE(absl::IsNotFound(Get().status()));
+}
+
+TEST_F(PullTest, CutAtEveryMessageItGoesOnFromWhatHasArrived) {
+  const v1::Manifest manifest = MakeImage(there_, "job");
+  int cut = 0;
+  for (bool was_cut = true; was_cut; ++cut) {
+    was_cut = false;
+    link_.set_on_message([&](int number, v1::ImageChunk*) -> absl::Status {
+      if (number != cut) return absl::OkStatus();
+      was_cut = true;
+      return absl::UnavailableError("cut");
+    });
+    const auto report = Get();
+    ASSERT_TRUE(report.ok()) << "cut at " << cut << ": " << report.status();
+    ExpectImage(here_, "job", manifest);
+    ASSERT_EQ(here_.Remove("job"), absl::OkStatus());
+  }
+  EXPECT_GT(cut, 6);
+}
+
+TEST_F(PullTest, CorruptChunkIsFetchedAgainAndTwiceIsNamed) {
+  const v1::Manifest manifest = MakeImage(there_, "job");
+  bool for_ever = false;
+  int corrupted = 0;
+  link_.set_on_message([&](int, v1::ImageChunk* chunk) {
+    if (chunk != nullptr && (for_ever || corrupted == 0)) {
+      (*chunk->mutable_data())[0] ^= 1;
+      ++corrupted;
+    }
+    return absl::OkStatus();
+  });
+  ASSERT_TRUE(Get().ok());
+  ExpectImage(here_, "job", manifest);
+  ASSERT_EQ(here_.Remove("job"), absl::OkStatus());
+  for_ever = true;
+  EXPECT_TRUE(absl::IsDataLoss(Get().status()));
+}
+
+TEST_F(PullTest, CancelledItKeepsWhatHasArrived) {
+  MakeImage(there_, "job");
+  Cancellation cancel;
+  cancel.Cancel();
+  Receiver receiver(here_);
+  const auto report =
+      Pull(link_, "job", receiver, "job", {.streams = 1, .cancel = &cancel});
+  EXPECT_TRUE(absl::IsCancelled(report.status())) << report.status();
+}
+
+}  // namespace
+}  // namespace ckpt::transfer
