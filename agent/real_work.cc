@@ -174,6 +174,10 @@ std::string ExplainLeftover(const v1::Operation& operation,
           : absl::StrCat("cgroup ", operation.cgroup(), " has ", processes,
                          processes == 1 ? " process" : " processes");
   if (operation.has_restore_request()) return group;
+  if (operation.has_migrate_request()) {
+    return absl::StrCat(group, "; what was decided: ckpt ops show ",
+                        operation.id());
+  }
   const v1::DumpRequest& dump = operation.dump_request();
   if (!store.Open(dump.image()).ok()) {
     return absl::StrCat("there is no image ", dump.image(), ", and ", group);

@@ -20,8 +20,7 @@ std::string RenderMigration(const v1::MigrateReport& report) {
   std::string text = absl::StrCat(
       "moved ", Plural(report.processes(), "process", "processes"), ", ",
       Size(report.memory_bytes()), " of memory, to ", report.to(), "\n",
-      Row("there",
-          absl::StrCat("pid ", report.pid(), " in ", report.cgroup())),
+      Row("there", absl::StrCat("pid ", report.pid(), " in ", report.cgroup())),
       Row("downtime", Time(report.downtime_seconds())),
       Row("total", Time(report.total_seconds())));
   if (!report.image().empty()) {

@@ -205,7 +205,7 @@ class World {
     explicit FakeSourceJob(World& world) : world_(world) {}
     absl::StatusOr<v1::DumpReport> Leave(const v1::MigrationRecord&,
                                          const Steps& steps,
-                                       const Cancellation*) override {
+                                         const Cancellation*) override {
       if (!world_.Step(kSource)) return Lost();
       if (world_.Strikes(Fault::kFail)) return absl::InternalError("dump");
       world_.SetRuns(kSource, false);

@@ -71,18 +71,18 @@ absl::StatusOr<v1::MigrateReport> Source::Run(v1::MigrationRecord& record,
   }
   if (!status.ok()) return Abort(record, std::move(status));
   absl::Time frozen_at = start;
-  const auto dumped = job_.Leave(
-      record,
-      {.begun =
-           [&](int image_dir_fd) {
-             peer_.BeginSend(record, image_dir_fd, options.cancel);
-           },
-       .hand_over =
-           [&](const HeldJob& job) {
-             frozen_at = job.frozen_at;
-             return SwitchOver(record, job, options);
-           }},
-      options.cancel);
+  const auto dumped =
+      job_.Leave(record,
+                 {.begun =
+                      [&](int image_dir_fd) {
+                        peer_.BeginSend(record, image_dir_fd, options.cancel);
+                      },
+                  .hand_over =
+                      [&](const HeldJob& job) {
+                        frozen_at = job.frozen_at;
+                        return SwitchOver(record, job, options);
+                      }},
+                 options.cancel);
   const auto decided = journal_.IsDecided(record);
   if (!decided.ok() || !*decided) return Abort(record, dumped.status());
   // From here on all errors leave the job with the destination.
