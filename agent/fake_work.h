@@ -71,6 +71,16 @@ class FakeGroupWork : public GroupWork {
     Note("status", request);
     return v1::StatusResponse();
   }
+  absl::StatusOr<v1::VerifyFreezeReport> VerifyFreeze(
+      const v1::VerifyFreezeRequest& request) override {
+    done.push_back("verify-freeze " + request.cgroup());
+    return v1::VerifyFreezeReport();
+  }
+  absl::StatusOr<v1::RecoverReport> Recover(
+      const v1::RecoverRequest& request) override {
+    done.push_back(request.dry_run() ? "recover --dry-run" : "recover");
+    return v1::RecoverReport();
+  }
   absl::Status Watch(
       const v1::WatchRequest& request, const Cancellation&,
       const std::function<absl::Status(const v1::WatchEvent&)>& emit) override {
@@ -142,6 +152,11 @@ class FakeJobWork : public JobWork {
   absl::StatusOr<v1::RemoveReport> Remove(const std::string& image) override {
     done.push_back("remove " + image);
     return v1::RemoveReport();
+  }
+  absl::StatusOr<v1::PinReport> Pin(const std::string& image,
+                                    bool pinned) override {
+    done.push_back((pinned ? "pin " : "unpin ") + image);
+    return v1::PinReport();
   }
   absl::Status Dump(const v1::DumpRequest& request,
                     const Operations::Running&) override {

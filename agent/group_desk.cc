@@ -63,6 +63,23 @@ absl::StatusOr<v1::StatusResponse> GroupDesk::Status(
   return work_.Status(request);
 }
 
+absl::StatusOr<v1::VerifyFreezeReport> GroupDesk::VerifyFreeze(
+    const Caller& caller, v1::VerifyFreezeRequest request) {
+  CKPT_RETURN_IF_ERROR(
+      gate_.AdmitVerb(caller, VERIFY_FREEZE, request.cgroup()));
+  CKPT_ASSIGN_OR_RETURN(const GroupPlace place,
+                        work_.Find(request.cgroup(), request.hierarchy()));
+  CKPT_RETURN_IF_ERROR(gate_.Admit(caller, VERIFY_FREEZE, {place.path}, ""));
+  request.set_cgroup(place.directory);
+  return work_.VerifyFreeze(request);
+}
+
+absl::StatusOr<v1::RecoverReport> GroupDesk::Recover(
+    const Caller& caller, const v1::RecoverRequest& request) {
+  CKPT_RETURN_IF_ERROR(gate_.Admit(caller, RECOVER, {"/"}, ""));
+  return work_.Recover(request);
+}
+
 absl::Status GroupDesk::Watch(
     const Caller& caller, v1::WatchRequest request, const Cancellation& cancel,
     const std::function<absl::Status(const v1::WatchEvent&)>& emit) {

@@ -42,6 +42,10 @@ class GroupDesk {
                                         const Cancellation& cancel);
   absl::StatusOr<v1::StatusResponse> Status(const Caller& caller,
                                             v1::StatusRequest request);
+  absl::StatusOr<v1::VerifyFreezeReport> VerifyFreeze(
+      const Caller& caller, v1::VerifyFreezeRequest request);
+  absl::StatusOr<v1::RecoverReport> Recover(const Caller& caller,
+                                            const v1::RecoverRequest& request);
   absl::Status Watch(
       const Caller& caller, v1::WatchRequest request,
       const Cancellation& cancel,

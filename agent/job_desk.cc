@@ -222,6 +222,12 @@ absl::StatusOr<v1::RemoveReport> JobDesk::RemoveImage(
   return work_.Remove(request.image());
 }
 
+absl::StatusOr<v1::PinReport> JobDesk::PinImage(
+    const Caller& caller, const v1::PinImageRequest& request) {
+  CKPT_RETURN_IF_ERROR(AdmitImage(caller, PIN, request.image()));
+  return work_.Pin(request.image(), request.pinned());
+}
+
 absl::StatusOr<v1::Operation> JobDesk::AdmitOperation(const Caller& caller,
                                                       Verb verb,
                                                       const std::string& id) {

@@ -55,6 +55,8 @@ class JobDesk {
                                                const v1::ImageRequest& request);
   absl::StatusOr<v1::RemoveReport> RemoveImage(const Caller& caller,
                                                const v1::ImageRequest& request);
+  absl::StatusOr<v1::PinReport> PinImage(const Caller& caller,
+                                         const v1::PinImageRequest& request);
 
   absl::StatusOr<v1::Operation> GetOperation(
       const Caller& caller, const v1::OperationRequest& request);

@@ -35,6 +35,8 @@
 #include "agent/options.h"
 #include "agent/policy.h"
 #include "agent/real_work.h"
+#include "agent/run_desk.h"
+#include "agent/run_work.h"
 #include "agent/self_desk.h"
 #include "agent/self_server.h"
 #include "agent/self_work.h"
@@ -213,6 +215,8 @@ absl::Status Serve(const Options& options, const ServiceManager& manager) {
   SelfDesk self_desk(gate, self_work, store.directory());
   GroupDesk group_desk(gate, claims, group_work);
   JobDesk job_desk(gate, claims, operations, job_work);
+  RealRunWork run_work(store);
+  RunDesk run_desk(gate, claims, job_work, run_work);
   WorkerPool calls(kCallLimits);
   WorkerPool watches(kWatchLimits);
   transfer::Receiver receiver(store);
@@ -240,8 +244,9 @@ absl::Status Serve(const Options& options, const ServiceManager& manager) {
                         });
   MigrationDesk migration_desk(gate, claims, operations, job_work, migrations);
   WorkerPool peers(kPeerLimits);
-  const Desks desks = {metrics, group_desk,    job_desk, operations,     calls,
-                       watches, transfer_desk, carriers, migration_desk, peers};
+  const Desks desks = {metrics,    group_desk,     job_desk, run_desk,
+                       operations, calls,          watches,  transfer_desk,
+                       carriers,   migration_desk, peers};
 
   if (::mkdir(RunDirectory().c_str(), 0755) != 0 && errno != EEXIST) {
     return ErrnoToStatus(errno, "make directory", RunDirectory());

@@ -14,7 +14,9 @@
 #include "checkpoint/dump.h"
 #include "criu/binary.h"
 #include "freezer/cgroup.h"
+#include "freezer/journal.h"
 #include "freezer/lookup.h"
+#include "freezer/recover.h"
 #include "node/groups.h"
 #include "node/images.h"
 #include "preflight/preflight.h"
@@ -92,6 +94,20 @@ absl::StatusOr<v1::StatusResponse> RealGroupWork::Status(
   return node::Status(request);
 }
 
+absl::StatusOr<v1::VerifyFreezeReport> RealGroupWork::VerifyFreeze(
+    const v1::VerifyFreezeRequest& request) {
+  return node::VerifyFreeze(request.cgroup(), request.hierarchy(),
+                            {.root = request.tree(),
+                             .except = request.except(),
+                             .subtree = request.subtree()});
+}
+
+absl::StatusOr<v1::RecoverReport> RealGroupWork::Recover(
+    const v1::RecoverRequest& request) {
+  return freezer::Recover(freezer::Journal::Default(),
+                          {.dry_run = request.dry_run()});
+}
+
 absl::Status RealGroupWork::Watch(
     const v1::WatchRequest& request, const Cancellation& cancel,
     const std::function<absl::Status(const v1::WatchEvent&)>& emit) {
@@ -138,6 +154,11 @@ absl::StatusOr<v1::VerifyReport> RealJobWork::Verify(const std::string& image) {
 
 absl::StatusOr<v1::RemoveReport> RealJobWork::Remove(const std::string& image) {
   return node::RemoveImage(store_, image);
+}
+
+absl::StatusOr<v1::PinReport> RealJobWork::Pin(const std::string& image,
+                                               bool pinned) {
+  return node::PinImage(store_, image, pinned);
 }
 
 absl::Status RealJobWork::Dump(const v1::DumpRequest& request,

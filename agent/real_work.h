@@ -24,6 +24,10 @@ class RealGroupWork : public GroupWork {
                                         const Cancellation& cancel) override;
   absl::StatusOr<v1::StatusResponse> Status(
       const v1::StatusRequest& request) override;
+  absl::StatusOr<v1::VerifyFreezeReport> VerifyFreeze(
+      const v1::VerifyFreezeRequest& request) override;
+  absl::StatusOr<v1::RecoverReport> Recover(
+      const v1::RecoverRequest& request) override;
   absl::Status Watch(
       const v1::WatchRequest& request, const Cancellation& cancel,
       const std::function<absl::Status(const v1::WatchEvent&)>& emit) override;
@@ -48,6 +52,8 @@ class RealJobWork : public JobWork {
   absl::StatusOr<v1::ImageReport> Get(const std::string& image) override;
   absl::StatusOr<v1::VerifyReport> Verify(const std::string& image) override;
   absl::StatusOr<v1::RemoveReport> Remove(const std::string& image) override;
+  absl::StatusOr<v1::PinReport> Pin(const std::string& image,
+                                    bool pinned) override;
   absl::Status Dump(const v1::DumpRequest& request,
                     const Operations::Running& running) override;
   absl::Status Restore(const v1::RestoreRequest& request,

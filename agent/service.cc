@@ -183,6 +183,91 @@ grpc::ServerWriteReactor<v1::PullReply>* AgentService::PullImage(
   });
 }
 
+AgentService::Unary* AgentService::PinImage(Context* context,
+                                            const v1::PinImageRequest* request,
+                                            v1::PinReport* response) {
+  return Call("PinImage", *context, response,
+              [=, this](const Caller& caller, const Cancellation&) {
+                return desks_.jobs.PinImage(caller, *request);
+              });
+}
+
+AgentService::Unary* AgentService::VerifyFreeze(
+    Context* context, const v1::VerifyFreezeRequest* request,
+    v1::VerifyFreezeReport* response) {
+  return Call("VerifyFreeze", *context, response,
+              [=, this](const Caller& caller, const Cancellation&) {
+                return desks_.groups.VerifyFreeze(caller, *request);
+              });
+}
+
+AgentService::Unary* AgentService::Recover(Context* context,
+                                           const v1::RecoverRequest* request,
+                                           v1::RecoverReport* response) {
+  return Call("Recover", *context, response,
+              [=, this](const Caller& caller, const Cancellation&) {
+                return desks_.groups.Recover(caller, *request);
+              });
+}
+
+AgentService::Unary* AgentService::ListJobs(Context* context,
+                                            const v1::ListJobsRequest*,
+                                            v1::JobListReport* response) {
+  return Call("ListJobs", *context, response,
+              [=, this](const Caller& caller, const Cancellation&) {
+                return desks_.runs.List(caller);
+              });
+}
+
+AgentService::Unary* AgentService::SuspendJob(Context* context,
+                                              const v1::JobRequest* request,
+                                              v1::JobListReport* response) {
+  return Call("SuspendJob", *context, response,
+              [=, this](const Caller& caller, const Cancellation&) {
+                return desks_.runs.Suspend(caller, *request);
+              });
+}
+
+AgentService::Unary* AgentService::ResumeJob(Context* context,
+                                             const v1::JobRequest* request,
+                                             v1::JobListReport* response) {
+  return Call("ResumeJob", *context, response,
+              [=, this](const Caller& caller, const Cancellation&) {
+                return desks_.runs.Resume(caller, *request);
+              });
+}
+
+AgentService::Unary* AgentService::StopJob(Context* context,
+                                           const v1::StopJobRequest* request,
+                                           v1::StopReport* response) {
+  return Call("StopJob", *context, response,
+              [=, this](const Caller& caller, const Cancellation& cancel) {
+                return desks_.runs.Stop(
+                    caller, WithinDeadline(*request, *context, kDefaultSeconds),
+                    cancel);
+              });
+}
+
+AgentService::Unary* AgentService::KillJob(Context* context,
+                                           const v1::KillJobRequest* request,
+                                           v1::KillReport* response) {
+  return Call("KillJob", *context, response,
+              [=, this](const Caller& caller, const Cancellation& cancel) {
+                return desks_.runs.Kill(
+                    caller, WithinDeadline(*request, *context, kDefaultSeconds),
+                    cancel);
+              });
+}
+
+AgentService::Unary* AgentService::ReadJobLog(Context* context,
+                                              const v1::JobLogRequest* request,
+                                              v1::JobLogChunk* response) {
+  return Call("ReadJobLog", *context, response,
+              [=, this](const Caller& caller, const Cancellation&) {
+                return desks_.runs.ReadLog(caller, *request);
+              });
+}
+
 AgentService::Unary* AgentService::GetOperation(
     Context* context, const v1::OperationRequest* request,
     v1::Operation* response) {

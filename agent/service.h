@@ -24,6 +24,7 @@
 #include "agent/metrics.h"
 #include "agent/migration_desk.h"
 #include "agent/operations.h"
+#include "agent/run_desk.h"
 #include "agent/transfer_desk.h"
 #include "agent/worker_pool.h"
 #include "grpcpp/support/server_callback.h"
@@ -40,6 +41,7 @@ struct Desks {
   Metrics& metrics;
   GroupDesk& groups;
   JobDesk& jobs;
+  RunDesk& runs;
   Operations& operations;
   WorkerPool& calls;    // for what ends soon
   WorkerPool& watches;  // for Watch, one worker each
@@ -85,6 +87,24 @@ class AgentService : public v1::Agent::CallbackService {
       Context* context) override;
   grpc::ServerWriteReactor<v1::PullReply>* PullImage(
       Context* context, const v1::PullRequest* request) override;
+  Unary* PinImage(Context* context, const v1::PinImageRequest* request,
+                  v1::PinReport* response) override;
+  Unary* VerifyFreeze(Context* context, const v1::VerifyFreezeRequest* request,
+                      v1::VerifyFreezeReport* response) override;
+  Unary* Recover(Context* context, const v1::RecoverRequest* request,
+                 v1::RecoverReport* response) override;
+  Unary* ListJobs(Context* context, const v1::ListJobsRequest* request,
+                  v1::JobListReport* response) override;
+  Unary* SuspendJob(Context* context, const v1::JobRequest* request,
+                    v1::JobListReport* response) override;
+  Unary* ResumeJob(Context* context, const v1::JobRequest* request,
+                   v1::JobListReport* response) override;
+  Unary* StopJob(Context* context, const v1::StopJobRequest* request,
+                 v1::StopReport* response) override;
+  Unary* KillJob(Context* context, const v1::KillJobRequest* request,
+                 v1::KillReport* response) override;
+  Unary* ReadJobLog(Context* context, const v1::JobLogRequest* request,
+                    v1::JobLogChunk* response) override;
   Unary* GetOperation(Context* context, const v1::OperationRequest* request,
                       v1::Operation* response) override;
   Unary* ListOperations(Context* context,

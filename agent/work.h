@@ -44,6 +44,10 @@ class GroupWork {
                                                 const Cancellation& cancel) = 0;
   virtual absl::StatusOr<v1::StatusResponse> Status(
       const v1::StatusRequest& request) = 0;
+  virtual absl::StatusOr<v1::VerifyFreezeReport> VerifyFreeze(
+      const v1::VerifyFreezeRequest& request) = 0;
+  virtual absl::StatusOr<v1::RecoverReport> Recover(
+      const v1::RecoverRequest& request) = 0;
   virtual absl::Status Watch(
       const v1::WatchRequest& request, const Cancellation& cancel,
       const std::function<absl::Status(const v1::WatchEvent&)>& emit) = 0;
@@ -72,6 +76,8 @@ class JobWork {
   virtual absl::StatusOr<v1::ImageReport> Get(const std::string& image) = 0;
   virtual absl::StatusOr<v1::VerifyReport> Verify(const std::string& image) = 0;
   virtual absl::StatusOr<v1::RemoveReport> Remove(const std::string& image) = 0;
+  virtual absl::StatusOr<v1::PinReport> Pin(const std::string& image,
+                                            bool pinned) = 0;
   virtual absl::Status Dump(const v1::DumpRequest& request,
                             const Operations::Running& running) = 0;
   virtual absl::Status Restore(const v1::RestoreRequest& request,

@@ -289,6 +289,24 @@ absl::Status Watch(
   }
 }
 
+absl::StatusOr<v1::VerifyFreezeReport> VerifyFreeze(
+    const std::string& cgroup, v1::Hierarchy hierarchy,
+    const freezer::TreeOptions& tree) {
+  if (tree.root <= 0) {
+    return absl::InvalidArgumentError(
+        "name the root process of the tree: --tree PID");
+  }
+  CKPT_ASSIGN_OR_RETURN(const auto group,
+                        freezer::FindCgroup(cgroup, hierarchy));
+  if (group->is_root()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("cgroup ", group->path(),
+                     " is the root of its hierarchy, which is never frozen"));
+  }
+  freezer::Freezer freezer(*group, ProcFs::Real(), Clock::Real());
+  return freezer::VerifyFreeze(freezer, ProcFs::Real(), tree);
+}
+
 absl::Status Verdict(const v1::FreezeResponse& response) {
   return freezer::FirstError(response.several());
 }

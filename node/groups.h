@@ -25,6 +25,7 @@
 #include "base/cancellation.h"
 #include "freezer/cgroup.h"
 #include "freezer/guarded_groups.h"
+#include "freezer/verify.h"
 #include "proto/checkpoint.pb.h"
 
 namespace ckpt::node {
@@ -63,6 +64,14 @@ absl::StatusOr<v1::StatusResponse> Status(const v1::StatusRequest& request);
 absl::Status Watch(
     const v1::WatchRequest& request, const Cancellation* cancel,
     const std::function<absl::Status(const v1::WatchEvent&)>& emit);
+
+// Whether a checkpoint of the tree would be legal.
+//   InvalidArgument      no root of a tree
+//   FailedPrecondition   the group is the root of its hierarchy
+//   errors of freezer::VerifyFreeze() and FindCgroup()
+absl::StatusOr<v1::VerifyFreezeReport> VerifyFreeze(
+    const std::string& cgroup, v1::Hierarchy hierarchy,
+    const freezer::TreeOptions& tree);
 
 // The error that a report of several groups stands for: OK, or that of the
 // first group that failed.

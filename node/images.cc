@@ -55,4 +55,15 @@ absl::StatusOr<v1::RemoveReport> RemoveImage(const ImageStore& store,
   return report;
 }
 
+absl::StatusOr<v1::PinReport> PinImage(const ImageStore& store,
+                                       const std::string& name, bool pinned) {
+  v1::PinReport report;
+  CKPT_ASSIGN_OR_RETURN(*report.mutable_image(), store.PathOf(name));
+  CKPT_ASSIGN_OR_RETURN(const bool changed,
+                        pinned ? store.Pin(name) : store.Unpin(name));
+  report.set_pinned(pinned);
+  report.set_changed(changed);
+  return report;
+}
+
 }  // namespace ckpt::node

@@ -32,6 +32,10 @@ absl::StatusOr<v1::VerifyReport> VerifyImage(const ImageStore& store,
 absl::StatusOr<v1::RemoveReport> RemoveImage(const ImageStore& store,
                                              const std::string& name);
 
+// Pins or unpins.  Errors also: those of ImageStore::Pin().
+absl::StatusOr<v1::PinReport> PinImage(const ImageStore& store,
+                                       const std::string& name, bool pinned);
+
 }  // namespace ckpt::node
 
 #endif  // CKPT_NODE_IMAGES_H_

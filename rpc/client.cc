@@ -132,6 +132,51 @@ absl::StatusOr<v1::RemoveReport> Client::RemoveImage(
   return stub_->Call(&Service::RemoveImage, request, cancel);
 }
 
+absl::StatusOr<v1::PinReport> Client::PinImage(
+    const v1::PinImageRequest& request, const Cancellation* cancel) {
+  return stub_->Call(&Service::PinImage, request, cancel);
+}
+
+absl::StatusOr<v1::VerifyFreezeReport> Client::VerifyFreeze(
+    const v1::VerifyFreezeRequest& request, const Cancellation* cancel) {
+  return stub_->Call(&Service::VerifyFreeze, request, cancel);
+}
+
+absl::StatusOr<v1::RecoverReport> Client::Recover(
+    const v1::RecoverRequest& request, const Cancellation* cancel) {
+  return stub_->Call(&Service::Recover, request, cancel);
+}
+
+absl::StatusOr<v1::JobListReport> Client::ListJobs(
+    const v1::ListJobsRequest& request, const Cancellation* cancel) {
+  return stub_->Call(&Service::ListJobs, request, cancel);
+}
+
+absl::StatusOr<v1::JobListReport> Client::SuspendJob(
+    const v1::JobRequest& request, const Cancellation* cancel) {
+  return stub_->Call(&Service::SuspendJob, request, cancel);
+}
+
+absl::StatusOr<v1::JobListReport> Client::ResumeJob(
+    const v1::JobRequest& request, const Cancellation* cancel) {
+  return stub_->Call(&Service::ResumeJob, request, cancel);
+}
+
+absl::StatusOr<v1::StopReport> Client::StopJob(
+    const v1::StopJobRequest& request, const Cancellation* cancel) {
+  return stub_->Call(&Service::StopJob, request, cancel);
+}
+
+absl::StatusOr<v1::KillReport> Client::KillJob(
+    const v1::KillJobRequest& request, const Cancellation* cancel) {
+  return stub_->Call(&Service::KillJob, request, cancel);
+}
+
+absl::StatusOr<v1::JobLogChunk> Client::ReadJobLog(
+    const v1::JobLogRequest& request, const Cancellation* cancel) {
+  return stub_->Call(&Service::ReadJobLog, request, cancel);
+}
+
 absl::StatusOr<v1::Operation> Client::GetOperation(
     const v1::OperationRequest& request, const Cancellation* cancel) {
   return stub_->Call(&Service::GetOperation, request, cancel);

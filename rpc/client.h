@@ -68,6 +68,24 @@ class Client {
                                                const Cancellation* cancel);
   absl::StatusOr<v1::RemoveReport> RemoveImage(const v1::ImageRequest& request,
                                                const Cancellation* cancel);
+  absl::StatusOr<v1::PinReport> PinImage(const v1::PinImageRequest& request,
+                                         const Cancellation* cancel);
+  absl::StatusOr<v1::VerifyFreezeReport> VerifyFreeze(
+      const v1::VerifyFreezeRequest& request, const Cancellation* cancel);
+  absl::StatusOr<v1::RecoverReport> Recover(const v1::RecoverRequest& request,
+                                            const Cancellation* cancel);
+  absl::StatusOr<v1::JobListReport> ListJobs(const v1::ListJobsRequest& request,
+                                             const Cancellation* cancel);
+  absl::StatusOr<v1::JobListReport> SuspendJob(const v1::JobRequest& request,
+                                               const Cancellation* cancel);
+  absl::StatusOr<v1::JobListReport> ResumeJob(const v1::JobRequest& request,
+                                              const Cancellation* cancel);
+  absl::StatusOr<v1::StopReport> StopJob(const v1::StopJobRequest& request,
+                                         const Cancellation* cancel);
+  absl::StatusOr<v1::KillReport> KillJob(const v1::KillJobRequest& request,
+                                         const Cancellation* cancel);
+  absl::StatusOr<v1::JobLogChunk> ReadJobLog(const v1::JobLogRequest& request,
+                                             const Cancellation* cancel);
   absl::StatusOr<v1::Operation> GetOperation(
       const v1::OperationRequest& request, const Cancellation* cancel);
   absl::StatusOr<v1::OperationList> ListOperations(

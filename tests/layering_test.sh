@@ -29,7 +29,7 @@ declare -rA may_use=(
   [transfer]="$foundation store"
   [rpc]="$foundation transfer"
   [cli]="$foundation $mechanisms $operations run node preflight transfer rpc"
-  [agent]="$foundation $mechanisms $operations migrate node preflight transfer rpc"
+  [agent]="$foundation $mechanisms $operations run migrate node preflight transfer rpc"
   [libckpt]='proto'
 )
 # Repositories that not everybody may use.

@@ -55,10 +55,17 @@ absl::StatusOr<Output> KillNamedJob(const Arguments& arguments,
         "name the job ", name, ", or groups with --cgroup, not both"));
   }
   if (arguments.Has("node")) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the job ", name,
-                     " is one of this machine: --node goes with --cgroup"));
+    v1::KillJobRequest there;
+    there.set_name(name);
+    there.set_signal(request.signal());
+    there.set_timeout_seconds(request.timeout_seconds());
+    CKPT_ASSIGN_OR_RETURN(const auto remote, NodeFlag(arguments));
+    CKPT_ASSIGN_OR_RETURN(v1::KillReport report,
+                          remote->KillJob(there, context.cancel));
+    std::string text = RenderKill(report);
+    return MakeOutput(std::move(report), std::move(text));
   }
+  RecoverFirst();
   run::JobRegistry& registry = run::JobRegistry::Default();
   CKPT_ASSIGN_OR_RETURN(const run::RegisteredJob job, registry.Find(name));
   CKPT_ASSIGN_OR_RETURN(v1::KillReport report,
@@ -72,7 +79,6 @@ absl::StatusOr<Output> KillNamedJob(const Arguments& arguments,
 absl::StatusOr<Output> Run(const Arguments& arguments, const Context& context) {
   CKPT_ASSIGN_OR_RETURN(v1::KillRequest request, ParseCommon(arguments));
   if (!arguments.positional().empty()) {
-    RecoverFirst();
     return KillNamedJob(arguments, request, context);
   }
   CKPT_RETURN_IF_ERROR(SetGroups(arguments, request));

@@ -10,7 +10,8 @@
 #include "base/status.h"
 #include "cli/command.h"
 #include "cli/common.h"
-#include "run/job_directory.h"
+#include "proto/agent.pb.h"
+#include "run/job_output.h"
 #include "run/job_registry.h"
 #include "run/output_copier.h"
 
@@ -19,35 +20,40 @@ namespace {
 
 // A file system has no event for every kind of file that output may go to.
 constexpr absl::Duration kLook = absl::Milliseconds(100);
+// How often a node is asked.
+constexpr absl::Duration kAsk = absl::Milliseconds(500);
 
-// Where a job prints to: as its record tells, or, when it does not run, its
-// ledger.
-absl::StatusOr<std::string> FileOf(const std::string& name, bool errors,
-                                   const ImageStore& store) {
-  const auto job = run::JobRegistry::Default().Find(name);
-  if (job.ok()) {
-    return errors ? job->record.error_output() : job->record.output();
+// Of a node: asked for in parts, from where the last one ended.
+absl::StatusOr<Output> PrintFromNode(const Arguments& arguments,
+                                     const std::string& name,
+                                     const Context& context) {
+  CKPT_ASSIGN_OR_RETURN(const auto remote, NodeFlag(arguments));
+  v1::JobLogRequest request;
+  request.set_name(name);
+  request.set_error(arguments.Has("error"));
+  while (true) {
+    CKPT_ASSIGN_OR_RETURN(const v1::JobLogChunk chunk,
+                          remote->ReadJobLog(request, context.cancel));
+    request.set_offset(chunk.next_offset());
+    CKPT_RETURN_IF_ERROR(
+        WriteAll(STDOUT_FILENO, chunk.data(), "standard output"));
+    if (!chunk.data().empty()) continue;
+    if (!arguments.Has("follow") || chunk.ended() ||
+        context.cancel->cancelled()) {
+      return Output();
+    }
+    Clock::Real().Sleep(kAsk);
   }
-  const auto directory = run::JobDirectory::Open(store.directory(), name);
-  if (absl::IsNotFound(directory.status())) {
-    return absl::NotFoundError(absl::StrCat("no job named ", name,
-                                            " runs, or has run with store ",
-                                            store.directory()));
-  }
-  CKPT_RETURN_IF_ERROR(directory.status());
-  CKPT_ASSIGN_OR_RETURN(const v1::JobLedger ledger, directory->ReadLedger());
-  const std::string& file = errors ? ledger.error_output() : ledger.output();
-  if (!file.empty()) return file;
-  return errors ? directory->error_output() : directory->output();
 }
 
 absl::StatusOr<Output> Run(const Arguments& arguments, const Context& context) {
   CKPT_ASSIGN_OR_RETURN(const std::string name,
                         arguments.OnlyPositional("JOB"));
-  const ImageStore store = StoreFlag(arguments);
-  CKPT_RETURN_IF_ERROR(store.PathOf(name).status());
-  CKPT_ASSIGN_OR_RETURN(const std::string path,
-                        FileOf(name, arguments.Has("error"), store));
+  if (arguments.Has("node")) return PrintFromNode(arguments, name, context);
+  CKPT_ASSIGN_OR_RETURN(
+      const std::string path,
+      run::JobOutputFile(run::JobRegistry::Default(), name,
+                         arguments.Has("error"), StoreFlag(arguments)));
   if (!OpenAt(AT_FDCWD, path, O_RDONLY).ok()) {
     return absl::NotFoundError(
         absl::StrCat("no output of a job ", name, " at ", path));
@@ -68,16 +74,17 @@ absl::StatusOr<Output> Run(const Arguments& arguments, const Context& context) {
 }  // namespace
 
 Command LogsCommand() {
-  return {"logs",
-          "print what a job of ckpt run has printed",
-          "JOB",
-          "Of all its runs since it was started afresh, without what was cut "
-          "back.",
-          "ckpt logs render --follow",
-          /*needs_root=*/true,
-          WithStoreFlag({{"follow", "", "go on until the job ends"},
-                         {"error", "", "its standard error"}}),
-          &Run};
+  return {
+      "logs",
+      "print what a job of ckpt run has printed",
+      "JOB",
+      "Of all its runs since it was started afresh, without what was cut "
+      "back.",
+      "ckpt logs render --follow",
+      /*needs_root=*/true,
+      WithNodeFlag(WithStoreFlag({{"follow", "", "go on until the job ends"},
+                                  {"error", "", "its standard error"}})),
+      &Run};
 }
 
 }  // namespace ckpt::cli

@@ -5,6 +5,7 @@
 #include "cli/common.h"
 #include "cli/render.h"
 #include "freezer/journal.h"
+#include "proto/agent.pb.h"
 
 namespace ckpt::cli {
 namespace {
@@ -19,12 +20,21 @@ absl::Status Verdict(const v1::RecoverReport& report) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<Output> Run(const Arguments& arguments, const Context&) {
+absl::StatusOr<v1::RecoverReport> Recover(const Arguments& arguments,
+                                          const Context& context) {
+  v1::RecoverRequest request;
+  request.set_dry_run(arguments.Has("dry-run"));
+  if (!arguments.Has("node")) {
+    return freezer::Recover(freezer::Journal::Default(),
+                            {.dry_run = request.dry_run()});
+  }
+  CKPT_ASSIGN_OR_RETURN(const auto remote, NodeFlag(arguments));
+  return remote->Recover(request, context.cancel);
+}
+
+absl::StatusOr<Output> Run(const Arguments& arguments, const Context& context) {
   CKPT_RETURN_IF_ERROR(arguments.NoPositional());
-  CKPT_ASSIGN_OR_RETURN(
-      v1::RecoverReport report,
-      freezer::Recover(freezer::Journal::Default(),
-                       {.dry_run = arguments.Has("dry-run")}));
+  CKPT_ASSIGN_OR_RETURN(v1::RecoverReport report, Recover(arguments, context));
   std::string text = RenderRecover(report, arguments.Has("dry-run"));
   absl::Status verdict = Verdict(report);
   Output output = MakeOutput(std::move(report), std::move(text));
@@ -45,7 +55,8 @@ Command RecoverCommand() {
           "do the same first.",
           "ckpt recover --dry-run",
           /*needs_root=*/true,
-          {{"dry-run", "", "tell what would be done, and change nothing"}},
+          WithNodeFlag(
+              {{"dry-run", "", "tell what would be done, and change nothing"}}),
           &Run};
 }
 

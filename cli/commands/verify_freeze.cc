@@ -1,35 +1,45 @@
-#include "base/clock.h"
-#include "base/proc.h"
+#include <cstdint>
+#include <string>
+#include <utility>
+
 #include "base/status.h"
 #include "cli/command.h"
 #include "cli/common.h"
 #include "cli/render.h"
-#include "freezer/freezer.h"
-#include "freezer/verify.h"
+#include "node/groups.h"
+#include "proto/agent.pb.h"
 
 namespace ckpt::cli {
 namespace {
 
-absl::StatusOr<Output> Run(const Arguments& arguments, const Context&) {
+absl::StatusOr<v1::VerifyFreezeReport> Verify(const Arguments& arguments,
+                                              const Context& context) {
+  v1::VerifyFreezeRequest request;
+  CKPT_ASSIGN_OR_RETURN(const int32_t tree, arguments.Number("tree"));
+  CKPT_ASSIGN_OR_RETURN(const int32_t except, arguments.Number("except"));
+  CKPT_ASSIGN_OR_RETURN(const v1::Hierarchy hierarchy,
+                        HierarchyFlag(arguments));
+  if (!arguments.Has("cgroup")) {
+    return absl::InvalidArgumentError("name the group: --cgroup X");
+  }
+  request.set_cgroup(arguments.Get("cgroup"));
+  request.set_hierarchy(hierarchy);
+  request.set_tree(tree);
+  request.set_except(except);
+  request.set_subtree(arguments.Has("subtree"));
+  if (arguments.Has("node")) {
+    CKPT_ASSIGN_OR_RETURN(const auto remote, NodeFlag(arguments));
+    return remote->VerifyFreeze(request, context.cancel);
+  }
+  return node::VerifyFreeze(
+      request.cgroup(), hierarchy,
+      {.root = tree, .except = except, .subtree = request.subtree()});
+}
+
+absl::StatusOr<Output> Run(const Arguments& arguments, const Context& context) {
   CKPT_RETURN_IF_ERROR(arguments.NoPositional());
-  freezer::TreeOptions options;
-  CKPT_ASSIGN_OR_RETURN(options.root, arguments.Number("tree"));
-  CKPT_ASSIGN_OR_RETURN(options.except, arguments.Number("except"));
-  options.subtree = arguments.Has("subtree");
-  if (options.root <= 0) {
-    return absl::InvalidArgumentError(
-        "name the root process of the tree: --tree PID");
-  }
-  CKPT_ASSIGN_OR_RETURN(const auto group, GroupFlag(arguments));
-  if (group->is_root()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("cgroup ", group->path(),
-                     " is the root of its hierarchy, which is never frozen"));
-  }
-  freezer::Freezer freezer(*group, ProcFs::Real(), Clock::Real());
-  CKPT_ASSIGN_OR_RETURN(
-      v1::VerifyFreezeReport report,
-      freezer::VerifyFreeze(freezer, ProcFs::Real(), options));
+  CKPT_ASSIGN_OR_RETURN(v1::VerifyFreezeReport report,
+                        Verify(arguments, context));
   std::string text = RenderVerifyFreeze(report);
   return MakeOutput(std::move(report), std::move(text));
 }
@@ -47,12 +57,12 @@ Command VerifyFreezeCommand() {
           "changed meanwhile.",
           "ckpt verify-freeze --cgroup job1 --tree 4711",
           /*needs_root=*/true,
-          WithGroupFlags(
+          WithNodeFlag(WithGroupFlags(
               {{"tree", "PID", "root of the process tree"},
                {"except", "PID",
                 "a process of the tree that does not count: the one that asks "
                 "for the checkpoint"},
-               {"subtree", "", "groups below the group are the same freeze"}}),
+               {"subtree", "", "groups below the group are the same freeze"}})),
           &Run};
 }
 
