@@ -48,10 +48,12 @@ absl::StatusOr<Migrations::Claim> Migrations::TakeClaim(const std::string& id,
         absl::StrCat("migration ", id, " is being worked on; ask again"));
   }
   busy_.insert(id);
-  look_ = true;
   return Claim(nullptr, [this, id](void*) {
     const absl::MutexLock lock(&mutex_);
     busy_.erase(id);
+    // Not before: what was done under the claim may be unsettled, and who
+    // looked while it was held found a record of before, or none at all.
+    look_ = true;
   });
 }
 
@@ -98,7 +100,11 @@ void Migrations::Loop() {
 
 void Migrations::ResumeAll() {
   auto records = journal_.Load();
-  if (!records.ok()) return;
+  if (!records.ok()) {
+    const absl::MutexLock lock(&mutex_);
+    look_ = true;
+    return;
+  }
   std::vector<v1::MigrationRecord> settled;
   for (const v1::MigrationRecord& record : *records) {
     if (migrate::IsFinal(record.state())) {

@@ -127,21 +127,39 @@ CommandResult MigrationLab::Ckpt(int node,
   return {.exit_status = -1, .out = "", .err = result.status().ToString()};
 }
 
-CommandResult MigrationLab::Migrate(int from, const std::string& id,
-                                    const std::vector<std::string>& flags) {
+std::vector<std::string> MigrationLab::MigrationWords(int from,
+                                                      const std::string& id) {
   const int to = 3 - from;
   const std::string& group = groups_[to - 1]->path();
-  std::vector<std::string> words = {
+  return {
       "migrate",   "--cgroup",    groups_[from - 1]->path(),      "--to",
       Address(to), "--to-cgroup", group.substr(group.rfind('/')), "--operation",
       id};
+}
+
+CommandResult MigrationLab::Migrate(int from, const std::string& id,
+                                    const std::vector<std::string>& flags) {
+  std::vector<std::string> words = MigrationWords(from, id);
   words.insert(words.end(), flags.begin(), flags.end());
   return Ckpt(from, words);
 }
 
-bool MigrationLab::IsSettled(int node) {
-  // Nothing but the journals.
-  const auto names = ListDirectory(network_->node(node).OutsidePath(kImages));
+absl::StatusOr<Job> MigrationLab::StartMigration(int from,
+                                                 const std::string& id) {
+  Job::Options options;
+  options.argv = MigrationWords(from, id);
+  options.argv.insert(options.argv.begin(), RunfilesPath("cli/ckpt"));
+  options.env = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin"};
+  options.output_path = dir_.File("migrate");
+  return network_->node(from).Start(options);
+}
+
+absl::StatusOr<std::vector<std::string>> MigrationLab::Images(int node) const {
+  return ListDirectory(network_->node(node).OutsidePath(kImages));
+}
+
+bool MigrationLab::IsSettled(int node) const {
+  const auto names = Images(node);
   return names.ok() && *names == std::vector<std::string>{".migrations"};
 }
 

@@ -17,6 +17,8 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "tests/node/node.h"
 #include "tests/node/node_network.h"
 #include "tests/support/job.h"
 #include "tests/support/test_ca.h"
@@ -45,6 +47,8 @@ class MigrationLab {
   CommandResult Migrate(int from, const std::string& id,
                         const std::vector<std::string>& flags = {});
   CommandResult Ckpt(int node, const std::vector<std::string>& words);
+  // The same without waiting; what it prints goes to File("migrate").
+  absl::StatusOr<Job> StartMigration(int from, const std::string& id);
 
   // Waits until the job runs at one node, and nothing of it is left at the
   // other, nor any image, whole or pending; which node it is, or 0.
@@ -57,10 +61,17 @@ class MigrationLab {
   }
   std::string Log(int node) const;
 
+  // Names in a node's store; the journals are ".migrations".
+  absl::StatusOr<std::vector<std::string>> Images(int node) const;
+  const Node& node(int node) const { return network_->node(node); }
+  const TestCgroup& group(int node) const { return *groups_[node - 1]; }
+  std::string File(const std::string& name) const { return dir_.File(name); }
+
  private:
   std::string Address(int node) const;
-  // The state that each of a node's journals ends in.
-  bool IsSettled(int node);
+  std::vector<std::string> MigrationWords(int from, const std::string& id);
+  // Nothing but the journals.
+  bool IsSettled(int node) const;
 
   const CgroupVersion version_;
   TestDir dir_;
