@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <set>
 #include <thread>
 #include <vector>
 
@@ -21,6 +22,7 @@
 #include "freezer/kill.h"
 #include "restore/restore.h"
 #include "store/arriving_image.h"
+#include "store/criu_images.h"
 
 namespace ckpt::agent {
 namespace {
@@ -175,9 +177,40 @@ absl::StatusOr<std::string> RealDestinationJob::Verify(
   return image.manifest().image_id();
 }
 
+absl::Status RealDestinationJob::EndLeftovers(
+    const v1::MigrationRecord& record) {
+  const auto group = freezer::OpenCgroup(record.cgroup());
+  if (absl::IsNotFound(group.status())) return absl::OkStatus();
+  CKPT_RETURN_IF_ERROR(group.status());
+  CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> pids,
+                        (*group)->SubtreeProcesses());
+  if (pids.empty()) return absl::OkStatus();
+  const auto image = store_.Open(record.image());
+  if (!image.ok() || image->manifest().image_id() != record.image_id()) {
+    return absl::OkStatus();
+  }
+  CKPT_ASSIGN_OR_RETURN(const ImageContents contents,
+                        ReadContents(image->dir_fd()));
+  std::set<pid_t> built;
+  for (const ImageProcess& process : contents.processes) {
+    built.insert(process.pid);
+  }
+  ProcFs& proc = ProcFs::Real();
+  const bool all_built = std::all_of(pids.begin(), pids.end(), [&](pid_t pid) {
+    return built.count(InnermostPid(proc, pid)) > 0;
+  });
+  if (!all_built) return absl::OkStatus();
+  Clock& clock = Clock::Real();
+  freezer::Freezer freezer(**group, proc, clock);
+  return freezer::KillGroup(freezer, SIGKILL,
+                            {.deadline = clock.Now() + kSettleLimit})
+      .status();
+}
+
 absl::Status RealDestinationJob::Hold(const v1::MigrationRecord& record) {
   CKPT_ASSIGN_OR_RETURN(const std::string criu, criu::FindCriu(criu_));
   (void)Take(record.id());
+  CKPT_RETURN_IF_ERROR(EndLeftovers(record));
   auto held =
       std::make_shared<HeldRestoreThread>(store_, criu, RequestOf(record));
   CKPT_RETURN_IF_ERROR(held->AwaitHeld());
@@ -204,6 +237,7 @@ absl::StatusOr<v1::RestoreReport> RealDestinationJob::Run(
     // Lost before it was let go: it is built once more.
     if (report.ok() || asked) return report;
   }
+  CKPT_RETURN_IF_ERROR(EndLeftovers(record));
   CKPT_ASSIGN_OR_RETURN(const std::string criu, criu::FindCriu(criu_));
   return restore::Restore(RequestOf(record),
                           {.store = &store_,
@@ -242,6 +276,7 @@ absl::StatusOr<migrate::DestinationJob::Fate> RealDestinationJob::FateOf(
 
 absl::Status RealDestinationJob::Drop(const v1::MigrationRecord& record) {
   (void)Take(record.id());  // its end kills what is held
+  CKPT_RETURN_IF_ERROR(EndLeftovers(record));
   {
     auto arriving = ArrivingImage::Open(store_, record.image());
     if (arriving.ok()) {

@@ -41,6 +41,10 @@ class RealDestinationJob : public HoldingJob {
 
  private:
   std::shared_ptr<HeldRestoreThread> Take(const std::string& id);
+  // Kills what CRIU had built from the image when the agent, its guardian and
+  // CRIU were killed at once: it was never let go, and waits for ever.  Leaves
+  // a group alone that anything else is in.
+  absl::Status EndLeftovers(const v1::MigrationRecord& record);
 
   const ImageStore store_;
   const std::string criu_;
