@@ -116,7 +116,9 @@ absl::Status RecoverNode(const ImageStore& store, Operations& operations) {
                         freezer::Recover(freezer::Journal::Default()));
   for (const v1::RecoveredGroup& group : report.groups()) {
     Log(absl::StrCat("recovered ", group.cgroup(), ": ",
-                     group.problem().empty() ? "given back" : group.problem()));
+                     !group.problem().empty() ? group.problem()
+                     : group.ended() ? "its job has left, and was ended"
+                                     : "given back"));
   }
   CKPT_RETURN_IF_ERROR(store.CollectLeftovers());
   return operations.Recover([&store](const v1::Operation& operation) {

@@ -110,14 +110,15 @@ class DumpOperation : public criu::Notifications {
 
 absl::Status DumpOperation::Prepare() {
   EnterPhase(v1::PHASE_PREFLIGHT);
-  CKPT_RETURN_IF_ERROR(CheckHandOver(request_, environment_.hand_over));
+  const HandOver* const over = environment_.hand_over;
+  CKPT_ASSIGN_OR_RETURN(const std::string file, CheckHandOver(request_, over));
   CKPT_ASSIGN_OR_RETURN(job_, FindJob(request_, proc_));
   if (job_.group != nullptr) {
     CKPT_ASSIGN_OR_RETURN(held_, HeldGroup::Take(*job_.group,
                                                  {.root = job_.root,
                                                   .except = request_.self_pid(),
                                                   .subtree = job_.subtree},
-                                                 proc_, clock_));
+                                                 proc_, clock_, file));
     if (request_.self_pid() != 0) {
       CKPT_ASSIGN_OR_RETURN(
           asker_, JoinedProcess::Find(*job_.group, request_.self_pid()));
@@ -130,9 +131,8 @@ absl::Status DumpOperation::Prepare() {
   CKPT_RETURN_IF_ERROR(Preflight(job_, proc_, request_.criu(), &report_));
   CKPT_ASSIGN_OR_RETURN(pending_, environment_.store->Begin(request_.image()));
   CKPT_RETURN_IF_ERROR(CheckSpace(pending_->dir_fd(), kLeastSpaceBytes));
-  if (environment_.hand_over != nullptr &&
-      environment_.hand_over->image_begun != nullptr) {
-    environment_.hand_over->image_begun(pending_->dir_fd());
+  if (over != nullptr && over->image_begun != nullptr) {
+    over->image_begun(pending_->dir_fd());
   }
   const std::string& path = pending_->final_path();
   CKPT_ASSIGN_OR_RETURN(

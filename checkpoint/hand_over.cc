@@ -7,19 +7,24 @@
 #include <cerrno>
 
 #include "absl/strings/str_cat.h"
+#include "base/file.h"
 #include "base/status.h"
 
 namespace ckpt::checkpoint {
 
-absl::Status CheckHandOver(const v1::DumpRequest& request,
-                           const HandOver* over) {
-  if (over == nullptr || !(request.no_freezer() || request.leave_running() ||
-                           request.leave_frozen())) {
-    return absl::OkStatus();
+absl::StatusOr<std::string> CheckHandOver(const v1::DumpRequest& request,
+                                          const HandOver* over) {
+  if (over == nullptr) return std::string();
+  if (request.no_freezer() || request.leave_running() ||
+      request.leave_frozen()) {
+    return absl::InvalidArgumentError(
+        "a job that is handed over is frozen by its group, and ends here; "
+        "nothing was touched");
   }
-  return absl::InvalidArgumentError(
-      "a job that is handed over is frozen by its group, and ends here; "
-      "nothing was touched");
+  CKPT_ASSIGN_OR_RETURN(
+      const std::string directory,
+      ReadLink(absl::StrCat("/proc/self/fd/", over->decision_dir_fd)));
+  return absl::StrCat(directory, "/", over->decision_name);
 }
 
 absl::StatusOr<std::unique_ptr<LeavingTree>> LeavingTree::Open(

@@ -10,7 +10,8 @@
 // case that CRIU dies.  If it returns OK, the tasks are killed; if it returns
 // an error, they go on and there is no image.  When this process dies in the
 // middle, its guardian looks for the file: if it is there, it kills them while
-// they are still frozen; if not, it gives them back.
+// they are still frozen; if not, it gives them back.  If the guardian was
+// killed, too, freezer::Recover() does the same.
 #ifndef CKPT_CHECKPOINT_HAND_OVER_H_
 #define CKPT_CHECKPOINT_HAND_OVER_H_
 
@@ -61,9 +62,10 @@ struct HandOver {
   bool keep_image = false;  // give it its name when the job has left
 };
 
-// InvalidArgument for a dump that cannot be one; `over` may be null.
-absl::Status CheckHandOver(const v1::DumpRequest& request,
-                           const HandOver* over);
+// The decision's path, for the journal of groups; "" for null.
+// InvalidArgument for a dump that cannot be one.
+absl::StatusOr<std::string> CheckHandOver(const v1::DumpRequest& request,
+                                          const HandOver* over);
 
 // The processes of a tree that is held, so that nothing else is ever killed in
 // their place.  Not thread-safe.

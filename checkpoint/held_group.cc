@@ -58,10 +58,11 @@ std::string DescribeChange(ProcFs& proc, const std::string& group,
 
 absl::StatusOr<std::unique_ptr<HeldGroup>> HeldGroup::Take(
     freezer::Cgroup& group, const freezer::TreeOptions& tree, ProcFs& proc,
-    Clock& clock) {
-  CKPT_ASSIGN_OR_RETURN(auto hold,
-                        freezer::GroupHold::Take(
-                            group, {.purpose = v1::HOLD_PURPOSE_CHECKPOINT}));
+    Clock& clock, const std::string& ended_if_exists) {
+  CKPT_ASSIGN_OR_RETURN(
+      auto hold,
+      freezer::GroupHold::Take(group, {.purpose = v1::HOLD_PURPOSE_CHECKPOINT,
+                                       .ended_if_exists = ended_if_exists}));
   return absl::WrapUnique(
       new HeldGroup(group, tree, proc, clock, std::move(hold)));
 }

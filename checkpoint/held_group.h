@@ -41,11 +41,11 @@ namespace ckpt::checkpoint {
 
 class HeldGroup {
  public:
-  // Takes the group (errors as GroupHold::Take()).  Borrows all for the
-  // lifetime.
+  // Takes the group, with that file (errors as GroupHold::Take()).  Borrows all
+  // for the lifetime.
   static absl::StatusOr<std::unique_ptr<HeldGroup>> Take(
       freezer::Cgroup& group, const freezer::TreeOptions& tree, ProcFs& proc,
-      Clock& clock);
+      Clock& clock, const std::string& ended_if_exists = "");
 
   ~HeldGroup();
   HeldGroup(const HeldGroup&) = delete;

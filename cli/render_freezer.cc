@@ -274,6 +274,8 @@ std::string RenderRecovered(const v1::RecoveredGroup& group, bool dry_run) {
     done = absl::StrCat("it is ", StateWord(group.found()));
   } else if (!group.problem().empty()) {
     done = absl::StrCat("not given back: ", group.problem());
+  } else if (group.ended()) {
+    done = "its job had left by a migration, and was ended here";
   } else if (group.lease_resumed()) {
     done = absl::StrCat("its lease goes on, until ",
                         Date(group.hold().lease_until_unix_ns()));

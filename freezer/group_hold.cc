@@ -10,6 +10,15 @@
 #include "freezer/recover.h"
 
 namespace ckpt::freezer {
+namespace {
+
+// Whether the tasks may be somebody else's: not even a thaw may let them run.
+bool MayHaveLeft(const Cgroup& group, const Journal& journal) {
+  const auto entry = journal.Find(Journal::Kind::kOperation, group);
+  return entry.has_value() && !entry->ended_if_exists().empty();
+}
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<GroupHold>> GroupHold::Take(
     Cgroup& group, const Options& options, Journal& journal) {
@@ -18,14 +27,15 @@ absl::StatusOr<std::unique_ptr<GroupHold>> GroupHold::Take(
   if (group.is_root()) return hold;
   const absl::Status recovered = RecoverLockedGroup(group, journal);
   if (!recovered.ok()) {
-    if (options.needs_journal) return recovered;
+    if (options.needs_journal || MayHaveLeft(group, journal)) return recovered;
     return hold;
   }
   CKPT_ASSIGN_OR_RETURN(const bool frozen, MakeBackend(group)->ReadRequest(0));
   hold->give_back_frozen_ = options.give_back_frozen.value_or(frozen);
   auto entry = journal.Write(
       Journal::Kind::kOperation,
-      MakeJournalEntry(group, options.purpose, hold->give_back_frozen_));
+      MakeJournalEntry(group, options.purpose, hold->give_back_frozen_,
+                       options.ended_if_exists));
   if (entry.ok()) {
     hold->entry_ = *std::move(entry);
   } else if (options.needs_journal) {

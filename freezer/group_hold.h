@@ -10,6 +10,7 @@
 #define CKPT_FREEZER_GROUP_HOLD_H_
 
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -31,6 +32,9 @@ class GroupHold {
     v1::HoldPurpose purpose = v1::HOLD_PURPOSE_UNSPECIFIED;
     // The own request to give back, if not the one that is found.
     absl::optional<bool> give_back_frozen = absl::nullopt;
+    // A file that, if it is there when the holder has died, says that the tasks
+    // are somebody else's: they are killed, not given back.  "": none.
+    std::string ended_if_exists = "";
     // Whether it is refused when nothing can be written down (nor guarded): not
     // for who only sets tasks free.
     bool needs_journal = true;
@@ -41,7 +45,8 @@ class GroupHold {
   // freezer, is locked only.
   //
   //   Unavailable         somebody else works on it (who and what for is told)
-  //   FailedPrecondition  a newer ckpt has left it, which must recover it
+  //   FailedPrecondition  a newer ckpt has left it, which must recover it; its
+  //                       tasks may be somebody else's, and do not end
   //   errors of Journal::Write()
   static absl::StatusOr<std::unique_ptr<GroupHold>> Take(
       Cgroup& group, const Options& options,

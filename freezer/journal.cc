@@ -205,9 +205,11 @@ absl::StatusOr<std::unique_ptr<JournalFile>> Journal::TakeOver(
 }
 
 v1::JournalEntry MakeJournalEntry(const Cgroup& group, v1::HoldPurpose purpose,
-                                  bool give_back_frozen) {
+                                  bool give_back_frozen,
+                                  const std::string& ended_if_exists) {
   v1::JournalEntry entry;
-  entry.set_format_version(kJournalVersion);
+  entry.set_format_version(ended_if_exists.empty() ? 1 : kJournalVersion);
+  entry.set_ended_if_exists(ended_if_exists);
   entry.set_cgroup(group.path());
   entry.set_hierarchy(group.hierarchy());
   entry.set_inode(group.id());

@@ -35,7 +35,7 @@
 namespace ckpt::freezer {
 
 // Entries of a higher version are left alone.
-inline constexpr uint32_t kJournalVersion = 1;
+inline constexpr uint32_t kJournalVersion = 2;
 
 // An entry that this process owns; it is removed with the object.
 //
@@ -121,9 +121,11 @@ class Journal {
   const std::string directory_;
 };
 
-// An entry for `group` by this process, now.
+// An entry for `group` by this process, now.  `ended_if_exists` as in the
+// entry; with one, a ckpt that would not look for the file leaves it alone.
 v1::JournalEntry MakeJournalEntry(const Cgroup& group, v1::HoldPurpose purpose,
-                                  bool give_back_frozen);
+                                  bool give_back_frozen,
+                                  const std::string& ended_if_exists = "");
 
 // Of this start of the kernel, and of a version that we know.
 bool IsValid(const v1::JournalEntry& entry);

@@ -1,5 +1,10 @@
 #include "freezer/recover.h"
 
+#include <signal.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -11,11 +16,13 @@
 #include "freezer/freezer.h"
 #include "freezer/group_lease.h"
 #include "freezer/group_lock.h"
+#include "freezer/kill.h"
 
 namespace ckpt::freezer {
 namespace {
 
 constexpr absl::Duration kThawLimit = absl::Seconds(5);
+constexpr absl::Duration kEndLimit = absl::Seconds(10);
 
 bool IsOfNewerCkpt(const v1::JournalEntry& entry) {
   return entry.format_version() > kJournalVersion;
@@ -32,9 +39,39 @@ bool IsLease(const v1::JournalEntry& entry) {
   return entry.lease_end_boottime_ns() > 0;
 }
 
+// Whether the entry's tasks are somebody else's.  An error when that cannot be
+// told: they must not run then.
+absl::StatusOr<bool> HasLeft(const v1::JournalEntry& entry) {
+  const std::string& file = entry.ended_if_exists();
+  if (file.empty()) return false;
+  if (::access(file.c_str(), F_OK) == 0) return true;
+  const std::string directory = file.substr(0, file.rfind('/') + 1);
+  if (errno == ENOENT && ::access(directory.c_str(), F_OK) == 0) return false;
+  return absl::FailedPreconditionError(absl::StrCat(
+      "cgroup ", entry.cgroup(),
+      " holds a job that may have left by a "
+      "migration: ",
+      file, " would say so, and cannot be looked for (", std::strerror(errno),
+      "); the group was left as it is; try again where "
+      "that directory can be seen, or start ckptd, which knows"));
+}
+
+// A request that is taken back says that its holders had come as far: all have
+// been killed, and who is there now is another one's.
+absl::Status EndTasks(Freezer& freezer) {
+  CKPT_ASSIGN_OR_RETURN(const v1::CgroupStatus found,
+                        freezer.GetStatus(/*with_tasks=*/false));
+  if (!found.self_freezing()) return absl::OkStatus();
+  return KillGroup(freezer, SIGKILL,
+                   {.deadline = freezer.clock().Now() + kEndLimit})
+      .status();
+}
+
 // What the entry's death left undone; the caller holds the group's lock and
 // owns the entry.
 absl::Status GiveBack(Freezer& freezer, const v1::JournalEntry& entry) {
+  CKPT_ASSIGN_OR_RETURN(const bool left, HasLeft(entry));
+  if (left) return EndTasks(freezer);
   if (entry.origin_frozen()) {
     // Of all that a ckpt does, only a dump's CRIU thaws a frozen group for a
     // while.  If another one is thawed, somebody has wanted it so since.
@@ -128,6 +165,7 @@ absl::Status Recovery::Undo(const Journal::Item& item, Freezer& freezer,
     return GroupLease::Resume(freezer.group(), *std::move(entry));
   }
   absl::Status status = GiveBack(freezer, tells);
+  result.set_ended(status.ok() && HasLeft(tells).value_or(false));
   if (!status.ok()) (*entry)->Forget();  // it stays, for the next time
   return status;
 }

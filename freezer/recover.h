@@ -7,6 +7,8 @@
 // An operation's group gets the own request that it had before: it is thawed,
 // or, if a dump had thawed it, frozen.  A lease whose
 // process was killed goes on in a new one, or, when its time is over, ends.
+// If the entry names a file that says that its tasks are somebody else's
+// (JournalEntry.ended_if_exists), they are killed while they are frozen.
 // Entries of other starts of the kernel and of groups that are no more are
 // removed; those of a newer ckpt stay.
 #ifndef CKPT_FREEZER_RECOVER_H_

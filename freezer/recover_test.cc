@@ -50,6 +50,10 @@ class RecoverTest : public testing::TestWithParam<CgroupVersion> {
   v1::JournalEntry Entry(bool origin_frozen = false) {
     return MakeJournalEntry(*group_, v1::HOLD_PURPOSE_FREEZE, origin_frozen);
   }
+  v1::JournalEntry LeavingEntry(const std::string& decision) {
+    return MakeJournalEntry(*group_, v1::HOLD_PURPOSE_CHECKPOINT,
+                            /*give_back_frozen=*/false, decision);
+  }
   v1::JournalEntry LeaseEntry(absl::Duration left) {
     v1::JournalEntry entry = Entry();
     entry.mutable_hold()->set_purpose(v1::HOLD_PURPOSE_LEASE);
@@ -103,6 +107,68 @@ TEST_P(RecoverTest, AFrozenGroupThatSomebodyThawedSinceStaysThawed) {
   Abandon(Entry(/*origin_frozen=*/true));
   EXPECT_EQ(MustRecover().groups(0).problem(), "");
   Expect(CgroupState::kThawed);
+  EXPECT_EQ(Entries(), 0U);
+}
+
+// Of a job that has left, not one instruction runs here any more.
+TEST_P(RecoverTest, TasksThatAreSomebodyElsesAreKilledNotThawed) {
+  const std::string decision = dir_.File("decision");
+  Freeze();
+  Abandon(LeavingEntry(decision));
+  ASSERT_TRUE(OpenAt(AT_FDCWD, decision, O_CREAT | O_WRONLY).ok());
+  EXPECT_EQ(MustRecover(/*dry_run=*/true).groups(0).now(),
+            v1::FREEZER_STATE_FROZEN);
+  const v1::RecoverReport report = MustRecover();
+  ASSERT_EQ(report.groups_size(), 1);
+  EXPECT_TRUE(report.groups(0).ended());
+  EXPECT_EQ(report.groups(0).problem(), "");
+  EXPECT_TRUE(test_group_->Processes().empty());
+  Expect(CgroupState::kThawed);
+  EXPECT_EQ(Entries(), 0U);
+}
+
+TEST_P(RecoverTest, ATakerOfTheGroupEndsThemFirst) {
+  const std::string decision = dir_.File("decision");
+  Freeze();
+  Abandon(LeavingEntry(decision));
+  ASSERT_TRUE(OpenAt(AT_FDCWD, decision, O_CREAT | O_WRONLY).ok());
+  const auto hold = GroupHold::Take(
+      *group_, {.purpose = v1::HOLD_PURPOSE_FREEZE, .needs_journal = false},
+      journal_);
+  ASSERT_TRUE(hold.ok()) << hold.status();
+  EXPECT_TRUE(test_group_->Processes().empty());
+}
+
+TEST_P(RecoverTest, WithoutTheFileTheyAreGivenBack) {
+  Freeze();
+  Abandon(LeavingEntry(dir_.File("decision")));
+  const v1::RecoverReport report = MustRecover();
+  EXPECT_FALSE(report.groups(0).ended());
+  EXPECT_TRUE(report.groups(0).thawed());
+  EXPECT_EQ(test_group_->Processes().size(), 1U);
+}
+
+TEST_P(RecoverTest, WhereTheFileCannotBeLookedForNothingRuns) {
+  Freeze();
+  Abandon(LeavingEntry(dir_.File("nowhere/decision")));
+  EXPECT_NE(MustRecover().groups(0).problem(), "");
+  EXPECT_TRUE(absl::IsFailedPrecondition(
+      GroupHold::Take(
+          *group_, {.purpose = v1::HOLD_PURPOSE_FREEZE, .needs_journal = false},
+          journal_)
+          .status()));
+  Expect(CgroupState::kFrozen);
+  EXPECT_EQ(test_group_->Processes().size(), 1U);
+  EXPECT_EQ(Entries(), 1U);
+}
+
+// Its guardian had killed them, and somebody has used the group since.
+TEST_P(RecoverTest, WhoRunsInTheGroupByThenIsNotKilled) {
+  const std::string decision = dir_.File("decision");
+  Abandon(LeavingEntry(decision));
+  ASSERT_TRUE(OpenAt(AT_FDCWD, decision, O_CREAT | O_WRONLY).ok());
+  EXPECT_EQ(MustRecover().groups(0).problem(), "");
+  EXPECT_EQ(test_group_->Processes().size(), 1U);
   EXPECT_EQ(Entries(), 0U);
 }
 
