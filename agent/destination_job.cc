@@ -13,6 +13,7 @@
 #include "agent/source_job.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/host.h"
 #include "base/proc.h"
 #include "base/status.h"
 #include "criu/binary.h"
@@ -20,6 +21,7 @@
 #include "freezer/cgroup.h"
 #include "freezer/freezer.h"
 #include "freezer/kill.h"
+#include "preflight/preflight.h"
 #include "restore/restore.h"
 #include "store/arriving_image.h"
 #include "store/criu_images.h"
@@ -150,6 +152,27 @@ std::shared_ptr<HeldRestoreThread> RealDestinationJob::Take(
   return held;
 }
 
+absl::Status RealDestinationJob::CheckNeeds(
+    const v1::MigrationRecord& record) const {
+  if (!record.has_needs()) return absl::OkStatus();  // of a former ckpt
+  v1::CheckRequest request;
+  *request.mutable_needs() = record.needs();
+  request.set_into_cgroup(record.request().to_cgroup());
+  request.set_hierarchy(record.request().hierarchy());
+  CKPT_ASSIGN_OR_RETURN(
+      v1::CheckReport report,
+      preflight::Check(request, {.store = &store_, .criu = criu_}));
+  const std::string here = ReadHostInfo().node_name;
+  for (v1::CheckFinding& finding : *report.mutable_findings()) {
+    finding.set_node(here);
+  }
+  const absl::Status verdict = preflight::Verdict(report);
+  if (verdict.ok()) return verdict;
+  return WithMessage(verdict,
+                     absl::StrCat("the destination cannot take the job: ",
+                                  verdict.message(), "; nothing was touched"));
+}
+
 absl::Status RealDestinationJob::Reserve(const v1::MigrationRecord& record) {
   CKPT_RETURN_IF_ERROR(criu::FindCriu(criu_).status());
   CKPT_ASSIGN_OR_RETURN(const std::string path, store_.PathOf(record.image()));
@@ -159,11 +182,11 @@ absl::Status RealDestinationJob::Reserve(const v1::MigrationRecord& record) {
                      ": choose another name; nothing was touched"));
   }
   const auto group = freezer::OpenCgroup(record.cgroup());
-  if (absl::IsNotFound(group.status())) return absl::OkStatus();
+  if (absl::IsNotFound(group.status())) return CheckNeeds(record);
   CKPT_RETURN_IF_ERROR(group.status());
   CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> pids,
                         (*group)->SubtreeProcesses());
-  if (pids.empty()) return absl::OkStatus();
+  if (pids.empty()) return CheckNeeds(record);
   return absl::FailedPreconditionError(absl::StrCat(
       "cgroup ", record.cgroup(), " of the destination is not empty: it holds ",
       DescribeTask(ProcFs::Real(), pids.front()),

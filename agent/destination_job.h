@@ -40,6 +40,7 @@ class RealDestinationJob : public HoldingJob {
   absl::Status DropImage(const v1::MigrationRecord& record) override;
 
  private:
+  absl::Status CheckNeeds(const v1::MigrationRecord& record) const;
   std::shared_ptr<HeldRestoreThread> Take(const std::string& id);
   // Kills what CRIU had built from the image when the agent, its guardian and
   // CRIU were killed at once: it was never let go, and waits for ever.  Leaves

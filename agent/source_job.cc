@@ -19,6 +19,7 @@
 #include "freezer/cgroup.h"
 #include "freezer/journal.h"
 #include "freezer/recover.h"
+#include "preflight/preflight.h"
 
 namespace ckpt::agent {
 namespace {
@@ -53,6 +54,20 @@ void AwaitGuardian(const std::string& directory) {
 }
 
 }  // namespace
+
+absl::StatusOr<v1::JobNeeds> RealSourceJob::Describe(
+    const v1::MigrationRecord& record) {
+  v1::CheckRequest request;
+  request.set_cgroup(record.cgroup());
+  request.set_subtree(record.request().subtree());
+  *request.mutable_criu() = record.request().criu();
+  request.set_with_needs(true);
+  // What is in the way of the dump, the dump itself tells, before it freezes.
+  CKPT_ASSIGN_OR_RETURN(
+      v1::CheckReport report,
+      preflight::Check(request, {.store = &store_, .criu = criu_}));
+  return std::move(*report.mutable_needs());
+}
 
 absl::StatusOr<v1::DumpReport> RealSourceJob::Leave(
     const v1::MigrationRecord& record, const Steps& steps,

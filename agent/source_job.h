@@ -19,6 +19,8 @@ class RealSourceJob : public migrate::SourceJob {
                 const migrate::FileJournal& journal)
       : store_(store), criu_(std::move(criu)), journal_(journal) {}
 
+  absl::StatusOr<v1::JobNeeds> Describe(
+      const v1::MigrationRecord& record) override;
   absl::StatusOr<v1::DumpReport> Leave(const v1::MigrationRecord& record,
                                        const Steps& steps,
                                        const Cancellation* cancel) override;

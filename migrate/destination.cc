@@ -46,6 +46,7 @@ absl::Status Destination::Prepare(v1::MigrationRecord record) {
   record.set_state(v1::MIGRATION_STATE_UNSPECIFIED);
   record.clear_steps();
   record.clear_tasks();
+  record.clear_needs();
   return Advance(journal_, record, v1::MIGRATION_STATE_RESERVED,
                  absl::StrCat("a place for the job of ", record.peer_name()));
 }

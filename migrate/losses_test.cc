@@ -203,6 +203,9 @@ class World {
   class FakeSourceJob : public SourceJob {
    public:
     explicit FakeSourceJob(World& world) : world_(world) {}
+    absl::StatusOr<v1::JobNeeds> Describe(const v1::MigrationRecord&) override {
+      return v1::JobNeeds();
+    }
     absl::StatusOr<v1::DumpReport> Leave(const v1::MigrationRecord&,
                                          const Steps& steps,
                                          const Cancellation*) override {

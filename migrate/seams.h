@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "base/cancellation.h"
+#include "proto/check.pb.h"
 #include "proto/checkpoint.pb.h"
 #include "proto/migration.pb.h"
 
@@ -33,6 +34,10 @@ struct HeldJob {
 class SourceJob {
  public:
   virtual ~SourceJob() = default;
+
+  // What the job needs of the destination.  Touches nothing.
+  virtual absl::StatusOr<v1::JobNeeds> Describe(
+      const v1::MigrationRecord& record) = 0;
 
   // Dumps the job: tells the directory that the image is going to be written
   // into, and calls `hand_over` while none of its tasks can run.  If
@@ -60,7 +65,7 @@ class DestinationJob {
  public:
   virtual ~DestinationJob() = default;
 
-  // Whether a job can come: an error tells why not.
+  // Whether a job can come, by record.needs, too: an error tells why not.
   virtual absl::Status Reserve(const v1::MigrationRecord& record) = 0;
 
   // OK: the image is here, whole, on the disk.  Its id.

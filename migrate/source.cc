@@ -63,7 +63,7 @@ absl::StatusOr<v1::MigrateReport> Source::Run(v1::MigrationRecord& record,
          absl::StrCat("asked to move ", record.cgroup(), " to ", record.peer()),
          options));
   absl::Status status = FaultPoint("migrate.preparing");
-  if (status.ok()) status = peer_.Prepare(record);
+  if (status.ok()) status = Prepare(record);
   if (status.ok()) status = CheckCancel(options);
   if (status.ok()) {
     status = Go(record, v1::MIGRATION_STATE_LEAVING,
@@ -110,6 +110,13 @@ absl::StatusOr<v1::MigrateReport> Source::Run(v1::MigrationRecord& record,
   report.set_downtime_seconds(absl::ToDoubleSeconds(end - frozen_at));
   report.set_total_seconds(absl::ToDoubleSeconds(end - start));
   return report;
+}
+
+absl::Status Source::Prepare(v1::MigrationRecord& record) {
+  CKPT_ASSIGN_OR_RETURN(*record.mutable_needs(), job_.Describe(record));
+  absl::Status prepared = peer_.Prepare(record);
+  record.clear_needs();
+  return prepared;
 }
 
 absl::Status Source::SwitchOver(v1::MigrationRecord& record, const HeldJob& job,

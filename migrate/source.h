@@ -64,6 +64,8 @@ class Source {
   absl::Status GiveUpPeer(v1::MigrationRecord& record);
 
  private:
+  // Asks the destination for a place, with what the job needs.
+  absl::Status Prepare(v1::MigrationRecord& record);
   absl::Status SwitchOver(v1::MigrationRecord& record, const HeldJob& job,
                           const RunOptions& options);
   absl::Status Abort(v1::MigrationRecord& record, absl::Status why);

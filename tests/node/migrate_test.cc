@@ -50,6 +50,23 @@ TEST_P(MigrateTest, DestinationThatRefusesLeavesTheJobAlone) {
   EXPECT_EQ(lab_.AwaitBeats(), absl::OkStatus());
 }
 
+// Told before the job is frozen, with the findings as details.
+TEST_P(MigrateTest, WhatTheDestinationLacksRefusesItBeforehand) {
+  ASSERT_EQ(lab_.StartAgent(1), absl::OkStatus());
+  ASSERT_EQ(lab_.StartAgent(2), absl::OkStatus());
+  ASSERT_EQ(lab_.StartJob("pipes", /*private_files=*/true), absl::OkStatus());
+  const CommandResult refused = lab_.Migrate(1, "m", {"--json"});
+  EXPECT_EQ(refused.exit_status, 9) << refused.err;  // FAILED_PRECONDITION
+  const std::string said = refused.out + refused.err;
+  EXPECT_TRUE(absl::StrContains(said, "check_report")) << said;
+  EXPECT_TRUE(absl::StrContains(said, "file missing")) << said;
+  EXPECT_TRUE(absl::StrContains(said, "/run/status")) << said;
+  const std::string steps = lab_.Ckpt(1, {"ops", "show", "m"}).out;
+  EXPECT_FALSE(absl::StrContains(steps, "LEAVING")) << steps;
+  EXPECT_EQ(lab_.AwaitOneCopy(), 1);
+  EXPECT_EQ(lab_.AwaitBeats(), absl::OkStatus());
+}
+
 INSTANTIATE_TEST_SUITE_P(
     All, MigrateTest, testing::Values(CgroupVersion::kV1, CgroupVersion::kV2),
     [](const auto& info) { return CgroupVersionName(info.param); });

@@ -104,16 +104,19 @@ absl::Status MigrationLab::KillAgent(int node) {
   return AwaitAgentGone(node);
 }
 
-absl::Status MigrationLab::StartJob(const std::string& workload) {
+absl::Status MigrationLab::StartJob(const std::string& workload,
+                                    bool private_files) {
+  const std::string path = private_files ? "/run/status" : dir_.File("status");
+  status_path_ = private_files ? network_->node(1).OutsidePath(path) : path;
   Job::Options options;
-  options.argv = WorkloadNamed(workload).CommandLine(dir_.File("status"));
+  options.argv = WorkloadNamed(workload).CommandLine(path);
   options.cgroups = {groups_[0].get()};
   CKPT_RETURN_IF_ERROR(network_->node(1).Start(options).status());
-  return WaitForBeats(dir_.File("status"), 3, Soon());
+  return WaitForBeats(status_path_, 3, Soon());
 }
 
 absl::Status MigrationLab::AwaitBeats() {
-  return WaitForBeats(dir_.File("status"), 5, Soon());
+  return WaitForBeats(status_path_, 5, Soon());
 }
 
 CommandResult MigrationLab::Ckpt(int node,

@@ -40,8 +40,10 @@ class MigrationLab {
   // Waits for one that dies by itself.
   absl::Status AwaitAgentGone(int node);
 
-  // Starts the workload at node 1 and waits until it runs.
-  absl::Status StartJob(const std::string& workload);
+  // Starts the workload at node 1 and waits until it runs.  `private_files`:
+  // what it maps is a file that node 2 does not have.
+  absl::Status StartJob(const std::string& workload,
+                        bool private_files = false);
 
   // `ckpt migrate` from node to the other one.
   CommandResult Migrate(int from, const std::string& id,
@@ -77,6 +79,7 @@ class MigrationLab {
   TestDir dir_;
   TestCa ca_;
   std::string certificates_[2];
+  std::string status_path_;  // of the job, from outside
   std::unique_ptr<NodeNetwork> network_;
   std::unique_ptr<TestCgroup> groups_[2];
   pid_t agents_[2] = {0, 0};  // in their nodes
