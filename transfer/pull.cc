@@ -82,8 +82,8 @@ absl::Status PullImpl::Try() {
   CallGroup calls;
   {
     const absl::MutexLock lock(&mutex_);
-    calls_ = &calls;
     if (stop_.cancelled()) return CancelledTransfer();
+    calls_ = &calls;
   }
   absl::Status status = TryCalls(calls);
   const absl::MutexLock lock(&mutex_);

@@ -51,7 +51,8 @@ class PushImpl : public Push {
   void Run();
   // Sends all that has not arrived, and commits.
   absl::Status Try();
-  absl::Status TryCalls(CallGroup& calls);
+  absl::Status TryCalls(CallGroup& calls,
+                        std::vector<std::unique_ptr<PushStream>>& streams);
   // Opens a call and announces the image there.
   absl::StatusOr<v1::ArrivalState> Announce(PushStream& stream, bool further);
   absl::Status SendChunks(PushStream& stream);
@@ -99,17 +100,19 @@ absl::Status PushImpl::Try() {
   CallGroup calls;
   {
     const absl::MutexLock lock(&mutex_);
-    calls_ = &calls;
     if (stop_.cancelled()) return CancelledTransfer();
+    calls_ = &calls;
   }
-  absl::Status status = TryCalls(calls);
+  // They outlive all that may cancel them, whichever way the try ends.
+  std::vector<std::unique_ptr<PushStream>> streams;
+  absl::Status status = TryCalls(calls, streams);
   const absl::MutexLock lock(&mutex_);
   calls_ = nullptr;
   return status;
 }
 
-absl::Status PushImpl::TryCalls(CallGroup& calls) {
-  std::vector<std::unique_ptr<PushStream>> streams;
+absl::Status PushImpl::TryCalls(
+    CallGroup& calls, std::vector<std::unique_ptr<PushStream>>& streams) {
   for (int i = 0; i < StreamsOf(options_); ++i) {
     streams.push_back(link_.OpenPush());
     calls.Add([stream = streams.back().get()] { stream->Cancel(); });
