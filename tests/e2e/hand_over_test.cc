@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,6 +20,8 @@
 #include "base/unique_fd.h"
 #include "checkpoint/dump.h"
 #include "criu/binary.h"
+#include "freezer/journal.h"
+#include "freezer/recover.h"
 #include "gtest/gtest.h"
 #include "restore/restore.h"
 #include "store/image_store.h"
@@ -106,6 +109,13 @@ class HandOverTest : public testing::TestWithParam<CgroupVersion> {
     EXPECT_TRUE(absl::IsNotFound(store_.Open("image").status()));
   }
 
+  // Seen by the processes that die, too.
+  static uint64_t* SharedCounter() {
+    void* const page = ::mmap(nullptr, sizeof(uint64_t), PROT_READ | PROT_WRITE,
+                              MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    return static_cast<uint64_t*>(page);
+  }
+
   // How many rounds the job has done.
   uint64_t Beats() { return ReadStatus(status_path_)->beat; }
 
@@ -166,6 +176,45 @@ TEST_P(HandOverTest, DeathAfterTheDecisionEndsTheJob) {
   const uint64_t beats = Beats();
   ExpectNothingLeft();
   EXPECT_EQ(Beats(), beats);
+}
+
+// The worst case: agent, guardian and CRIU die at once, and whoever works on
+// groups next must not let the job run, or must give it back.
+TEST_P(HandOverTest, WhenTheGuardianDiesTooRecoverDoesWhatTheFileSays) {
+  for (const bool decided : {false, true}) {
+    uint64_t* const beats = SharedCounter();
+    InAProcessThatDies([&] {
+      over_.give = [&](const GivenJob& job) {
+        if (decided) Decide();
+        *beats = Beats();
+        const auto tracer =
+            ProcFs::Real().StatusField(job.processes[0].pid, "TracerPid");
+        ::kill(std::stoi(*tracer), SIGKILL);
+        const auto all = ProcFs::Real().Children(::getpid());
+        for (const pid_t child : *all) {
+          ::kill(child, SIGKILL);
+        }
+        ::raise(SIGKILL);
+        return absl::OkStatus();
+      };
+      (void)Dump();
+    });
+    const absl::Time deadline = Soon();
+    v1::RecoverReport report;
+    do {  // until the kernel has given up their locks
+      report = *freezer::Recover(freezer::Journal::Default());
+    } while (report.groups().empty() && Clock::Real().Now() < deadline);
+    ASSERT_EQ(report.groups_size(), 1);
+    EXPECT_EQ(report.groups(0).problem(), "");
+    EXPECT_EQ(report.groups(0).found(), v1::FREEZER_STATE_FROZEN);
+    EXPECT_EQ(report.groups(0).ended(), decided);
+    if (decided) {
+      EXPECT_EQ(Beats(), *beats);
+    } else {
+      ExpectRuns();
+    }
+  }
+  ExpectNothingLeft();
 }
 
 TEST_P(HandOverTest, DeathOfCriuLetsNothingRunBeforeItIsKnownWhoseItIs) {
