@@ -72,19 +72,6 @@ make_groups() {
 }
 
 groups() {
-  local parent
-  parent=$(group_parent)
-  mkdir -p "$parent/$group_name"
-  exec {group_fd}<"$parent/$group_name"
-  flock --nonblock "$group_fd" ||
-    fail "another quickstart is running; wait for it"
-  group=$parent/$group_name
-  # Of a run that was killed.
-  empty_group
-  mkdir -p "$group"/node{1,2,3}
-}
-
-groups() {
   find "$group" -depth -type d 2>/dev/null || true
 }
 
