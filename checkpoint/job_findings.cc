@@ -259,8 +259,9 @@ void JudgeMapping(const JobSurvey& survey, const SurveyedProcess& process,
     list.Add(kDevice, found, &process, nullptr, mapping.path);
     return;
   }
-  if (!mapping.deleted || absl::StartsWith(mapping.path, "/memfd:")) return;
-  JudgeDeleted(found, mapping.path, mapping.file, process, nullptr, list);
+  if (!mapping.deleted) return;
+  JudgeDeleted(absl::StrCat("what ", process.Name(), " has mapped"),
+               mapping.path, mapping.file, process, nullptr, list);
 }
 
 // Terminals of which the job has a slave, and not the master.

@@ -60,22 +60,31 @@ absl::optional<SurveyedFd> SurveyFd(pid_t pid, const OpenFile& open,
   return fd;
 }
 
+// Memory that no file ever had, under the names that the kernel gives it
+// (mm/shmem.c, mm/hugetlb.c, mm/memfd.c): pages to CRIU, no deleted file.
+bool IsSharedMemory(absl::string_view deleted_path) {
+  return deleted_path == "/dev/zero" || deleted_path == "/anon_hugepage" ||
+         absl::StartsWith(deleted_path, "/memfd:");
+}
+
 // "RANGE PERMISSIONS OFFSET DEVICE INODE   PATH"
 void SurveyMappings(pid_t pid, ProcFs& proc, JobFiles& files,
                     std::vector<SurveyedMapping>& mappings) {
   const auto text = proc.Read(pid, "maps");
   if (!text.ok()) return;
-  std::set<absl::string_view> seen;
+  std::set<std::pair<absl::string_view, absl::string_view>> seen;
   for (const absl::string_view line : absl::StrSplit(*text, '\n')) {
     const std::vector<absl::string_view> fields =
         absl::StrSplit(line, absl::MaxSplits(' ', 5));
     if (fields.size() < 6) continue;
     absl::string_view path = absl::StripLeadingAsciiWhitespace(fields[5]);
-    if (path.empty() || path.front() == '[' || !seen.insert(path).second) {
+    if (path.empty() || path.front() == '[' ||
+        !seen.insert({path, fields[4]}).second) {
       continue;
     }
     SurveyedMapping mapping;
     mapping.deleted = absl::ConsumeSuffix(&path, kDeleted);
+    if (mapping.deleted && IsSharedMemory(path)) continue;
     mapping.path = std::string(path);
     if (mapping.deleted || absl::StartsWith(path, "/dev/")) {
       const auto facts = files.StatMapping(pid, std::string(fields[0]));

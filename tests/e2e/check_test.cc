@@ -69,6 +69,7 @@ const Case kCases[] = {
     {"PidfdOfOwn", "pidfd"},
     {"PidfdOfOther", "pidfd_of", {"%O"}, Alone::kRefuses, "pidfd"},
     {"Memfd", "memfd"},
+    {"SharedMemory", "shared_memory", {"4194304"}},
     {"MemfdSecret", "memfd_secret", {}, Alone::kRefuses, "anonymous mapping"},
     {"Landlock", "landlock", {}, Alone::kRefuses, "anonymous file"},
     {"FsContext", "fs_context", {}, Alone::kRefuses, "anonymous file"},

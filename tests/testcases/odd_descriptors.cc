@@ -138,6 +138,15 @@ void MemFd(const OddArguments&) {
   Must(::ftruncate(fd, kPage), "ftruncate");
 }
 
+// As databases share their buffers: the kernel calls it a deleted /dev/zero.
+void SharedMemory(const OddArguments& arguments) {
+  const size_t size = std::stoul(ArgumentOf(arguments, 0));
+  void* const memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE,
+                              MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) Fail("mmap");
+  std::memset(memory, 1, size);
+}
+
 void MemFdSecret(const OddArguments&) {
   const int fd = Must(::syscall(SYS_memfd_secret, O_CLOEXEC), "memfd_secret");
   Must(::ftruncate(fd, kPage), "ftruncate");
@@ -272,6 +281,7 @@ const std::vector<OddKind>& OddDescriptors() {
       {"pidfd", &PidFd},
       {"pidfd_of", &PidFdOfOther},
       {"memfd", &MemFd},
+      {"shared_memory", &SharedMemory},
       {"memfd_secret", &MemFdSecret},
       {"landlock", &Landlock},
       {"fs_context", &FsContext},
