@@ -1,14 +1,14 @@
-// A controller: moves a job between two nodes that share their store.
+// A controller: moves a job from one node to another, and follows it.
 //
-//   controller SOURCE CGROUP DESTINATION IMAGE [TLS_DIRECTORY]
+//   controller SOURCE CGROUP DESTINATION TO_CGROUP [ID [TLS_DIRECTORY]]
 //
 // README.md tells of the arguments, and of what is done here.
 #include <grpcpp/grpcpp.h>
 
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <fstream>
-#include <iostream>
 #include <iterator>
 #include <memory>
 #include <random>
@@ -38,7 +38,7 @@ std::unique_ptr<Agent::Stub> Connect(const std::string& node,
 }
 
 [[noreturn]] void Fail(int code, const std::string& message) {
-  std::cerr << "controller: " << message << std::endl;
+  std::fprintf(stderr, "controller: %s\n", message.c_str());
   std::exit(code);
 }
 
@@ -53,47 +53,46 @@ void Insist(Call call) {
     if (status.error_code() != grpc::StatusCode::UNAVAILABLE || tries == 60) {
       Fail(status.error_code(), status.error_message());
     }
+    std::fprintf(stderr, "controller: %s; trying again\n",
+                 status.error_message().c_str());
     std::this_thread::sleep_for(std::chrono::seconds(1));
   }
 }
 
-// Starts an operation, and follows it to its end.
-template <typename Request>
-void Run(Agent::Stub& agent, const Request& request,
-         grpc::Status (Agent::Stub::*start)(grpc::ClientContext*,
-                                            const Request&, Operation*)) {
-  Operation operation;
-  Insist([&](grpc::ClientContext& context) {
-    return (agent.*start)(&context, request, &operation);
-  });
-  ckpt::v1::OperationRequest which;
-  which.set_operation_id(request.operation_id());
-  Insist([&](grpc::ClientContext& context) {
-    const auto reader = agent.WatchOperation(&context, which);
-    while (reader->Read(&operation)) {
-      std::cout << operation.id() << " " << operation.state() << " "
-                << ckpt::v1::Phase_Name(operation.phase()) << std::endl;
-    }
-    return reader->Finish();
-  });
-  if (operation.state() != ckpt::v1::OPERATION_STATE_SUCCEEDED) {
-    Fail(operation.error().code(), operation.error().message());
-  }
+void Tell(const Operation& now) {
+  const auto& progress = now.progress();
+  std::printf("%s %s %s %.0f%% of %s bytes\n", now.id().c_str(),
+              ckpt::v1::OperationState_Name(now.state()).c_str(),
+              ckpt::v1::MigrationState_Name(now.migration_state()).c_str(),
+              progress.percent(),
+              std::to_string(progress.bytes_total()).c_str());
+  std::fflush(stdout);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 5) Fail(64, "SOURCE CGROUP DESTINATION IMAGE [TLS_DIRECTORY]");
-  const std::string tls = argc > 5 ? argv[5] : "/etc/ckpt/tls";
-  const std::string id = "controller-" + std::to_string(std::random_device()());
-  ckpt::v1::DumpOperationRequest dump;
-  dump.set_operation_id(id + "-dump");
-  dump.mutable_request()->set_cgroup(argv[2]);
-  dump.mutable_request()->set_image(argv[4]);
-  Run(*Connect(argv[1], tls), dump, &Agent::Stub::Dump);
-  ckpt::v1::RestoreOperationRequest restore;
-  restore.set_operation_id(id + "-restore");
-  restore.mutable_request()->set_image(argv[4]);
-  Run(*Connect(argv[3], tls), restore, &Agent::Stub::Restore);
+  if (argc < 5) Fail(64, "SOURCE CGROUP DESTINATION TO_CGROUP [ID [TLS]]");
+  const auto agent = Connect(argv[1], argc > 6 ? argv[6] : "/etc/ckpt/tls");
+  ckpt::v1::MigrateOperationRequest request;
+  request.set_operation_id(
+      argc > 5 ? argv[5] : "move-" + std::to_string(std::random_device()()));
+  request.mutable_request()->set_cgroup(argv[2]);
+  request.mutable_request()->set_to(argv[3]);
+  request.mutable_request()->set_to_cgroup(argv[4]);
+  ckpt::v1::OperationRequest which;
+  which.set_operation_id(request.operation_id());
+  Operation now;
+  Insist(
+      [&](auto& context) { return agent->Migrate(&context, request, &now); });
+  Insist([&](auto& context) {
+    const auto reader = agent->WatchOperation(&context, which);
+    while (reader->Read(&now)) Tell(now);
+    return reader->Finish();
+  });
+  if (now.state() != ckpt::v1::OPERATION_STATE_SUCCEEDED) {
+    Fail(now.error().code(), now.error().message());
+  }
+  std::printf("runs as pid %d; downtime %.3f s\n", now.migrate_report().pid(),
+              now.migrate_report().downtime_seconds());
 }

@@ -1,10 +1,9 @@
 #!/usr/bin/python3
-"""A controller: moves a job between two nodes that share their store.
+"""A controller: moves a job from one node to another, and follows it.
 
-    controller.py SOURCE CGROUP DESTINATION IMAGE [TLS_DIRECTORY]
+    controller.py SOURCE CGROUP DESTINATION TO_CGROUP [ID [TLS_DIRECTORY]]
 
-Nodes are unix:PATH or HOST:PORT; for the latter the directory has ca.pem,
-cert.pem and key.pem.  README.md tells of what is done here.  Needs Debian's
+README.md tells of the arguments, and of what is done here.  Needs Debian's
 python3-grpcio, python3-protobuf and protobuf-compiler.
 """
 import glob
@@ -27,11 +26,11 @@ def load_messages():
         subprocess.run(["protoc", "--proto_path=.", "--python_out=" + directory] + files,
                        check=True, cwd=SOURCES)
         sys.path.insert(0, directory)
-        from proto import agent_pb2, checkpoint_pb2
-        return agent_pb2, checkpoint_pb2
+        from proto import agent_pb2, migration_pb2
+        return agent_pb2, migration_pb2
 
 
-agent, checkpoint = load_messages()
+agent, migration = load_messages()
 
 
 def connect(node, tls):
@@ -51,43 +50,41 @@ def insist(call):
             if error.code() != grpc.StatusCode.UNAVAILABLE or tries == 59:
                 print("controller:", error.details(), file=sys.stderr)
                 sys.exit(error.code().value[0])
+            print("controller: %s; trying again" % error.details(), file=sys.stderr, flush=True)
             time.sleep(1)
 
 
-def run(channel, verb, request):
-    """Starts an operation and follows it to its end."""
-    method = "/ckpt.v1.Agent/"
-    start = channel.unary_unary(method + verb, type(request).SerializeToString, agent.Operation.FromString)
-    watch = channel.unary_stream(method + "WatchOperation", agent.OperationRequest.SerializeToString,
-                                 agent.Operation.FromString)
-    insist(lambda: start(request))
-
-    def follow():
-        for operation in watch(agent.OperationRequest(operation_id=request.operation_id)):
-            print(operation.id, operation.state, checkpoint.Phase.Name(operation.phase), flush=True)
-        return operation
-
-    operation = insist(follow)
-    if operation.state != agent.OPERATION_STATE_SUCCEEDED:
-        print("controller:", operation.error.message, file=sys.stderr)
-        sys.exit(operation.error.code)
+def tell(now):
+    print(now.id, agent.OperationState.Name(now.state),
+          migration.MigrationState.Name(now.migration_state),
+          "%.0f%% of %d bytes" % (now.progress.percent, now.progress.bytes_total), flush=True)
 
 
 def main():
     if len(sys.argv) < 5:
         print(__doc__, file=sys.stderr)
         sys.exit(64)
-    source, cgroup, destination, image = sys.argv[1:5]
-    tls = sys.argv[5] if len(sys.argv) > 5 else "/etc/ckpt/tls"
-    # A controller that may be started anew writes it down.
-    identity = "controller-" + uuid.uuid4().hex
-    dump = agent.DumpOperationRequest(operation_id=identity + "-dump")
-    dump.request.cgroup = cgroup
-    dump.request.image = image
-    run(connect(source, tls), "Dump", dump)
-    restore = agent.RestoreOperationRequest(operation_id=identity + "-restore")
-    restore.request.image = image
-    run(connect(destination, tls), "Restore", restore)
+    source, cgroup, destination, to_cgroup, identity, tls = (
+        sys.argv[1:] + ["move-" + uuid.uuid4().hex, "/etc/ckpt/tls"][len(sys.argv) - 5:])[:6]
+    channel = connect(source, tls)
+    migrate = channel.unary_unary("/ckpt.v1.Agent/Migrate", agent.MigrateOperationRequest.SerializeToString,
+                                  agent.Operation.FromString)
+    watch = channel.unary_stream("/ckpt.v1.Agent/WatchOperation", agent.OperationRequest.SerializeToString,
+                                 agent.Operation.FromString)
+    request = agent.MigrateOperationRequest(operation_id=identity)
+    request.request.cgroup, request.request.to, request.request.to_cgroup = cgroup, destination, to_cgroup
+    insist(lambda: migrate(request))
+
+    def follow():
+        for now in watch(agent.OperationRequest(operation_id=identity)):
+            tell(now)
+        return now
+
+    end = insist(follow)
+    if end.state != agent.OPERATION_STATE_SUCCEEDED:
+        print("controller:", end.error.message, file=sys.stderr)
+        sys.exit(end.error.code)
+    print("runs as pid %d; downtime %.3f s" % (end.migrate_report.pid, end.migrate_report.downtime_seconds))
 
 
 if __name__ == "__main__":

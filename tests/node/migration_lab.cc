@@ -37,8 +37,13 @@ std::string MigrationLab::Address(int node) const {
   return absl::StrCat(network_->node(node).address(), ":7070");
 }
 
-absl::Status MigrationLab::SetUp() {
-  CKPT_ASSIGN_OR_RETURN(network_, NodeNetwork::Create(2));
+std::string MigrationLab::GroupName(int node) const {
+  const std::string& path = group(node).path();
+  return path.substr(path.rfind('/'));
+}
+
+absl::Status MigrationLab::SetUp(int nodes) {
+  CKPT_ASSIGN_OR_RETURN(network_, NodeNetwork::Create(nodes));
   for (const int node : {1, 2}) {
     CKPT_ASSIGN_OR_RETURN(groups_[node - 1], TestCgroup::Create(version_));
     certificates_[node - 1] = ca_.Make(
@@ -50,7 +55,8 @@ absl::Status MigrationLab::SetUp() {
   return WriteAll(policy.get(),
                   "rule { client: 'node1' client: 'node2' verb: RECEIVE "
                   "verb: PUSH cgroup: '/' }\n"
-                  "rule { local_user: '0' verb: ALL cgroup: '/' }\n",
+                  "rule { local_user: '0' client: 'controller' verb: ALL "
+                  "cgroup: '/' }\n",
                   "policy");
 }
 
@@ -98,6 +104,21 @@ absl::Status MigrationLab::AwaitAgentGone(int node) {
               : absl::DeadlineExceededError("the agent does not end");
 }
 
+absl::Status MigrationLab::AwaitAgentStopped(int node) {
+  const std::string path = absl::StrCat("/proc/", agents_[node - 1], "/stat");
+  const bool stopped = Await([&] {
+    const auto stat = ReadFile(network_->node(node).OutsidePath(path));
+    return stat.ok() && absl::StrContains(*stat, ") T ");
+  });
+  return stopped ? absl::OkStatus()
+                 : absl::DeadlineExceededError("the agent does not stop");
+}
+
+absl::Status MigrationLab::ContinueAgent(int node) {
+  return network_->node(node).RunOrError(
+      {"kill", "-CONT", absl::StrCat(agents_[node - 1])});
+}
+
 absl::Status MigrationLab::KillAgent(int node) {
   CKPT_RETURN_IF_ERROR(network_->node(node).RunOrError(
       {"kill", "-9", absl::StrCat(agents_[node - 1])}));
@@ -106,10 +127,15 @@ absl::Status MigrationLab::KillAgent(int node) {
 
 absl::Status MigrationLab::StartJob(const std::string& workload,
                                     bool private_files) {
+  return StartJob(WorkloadNamed(workload), private_files);
+}
+
+absl::Status MigrationLab::StartJob(const WorkloadSpec& spec,
+                                    bool private_files) {
   const std::string path = private_files ? "/run/status" : dir_.File("status");
   status_path_ = private_files ? network_->node(1).OutsidePath(path) : path;
   Job::Options options;
-  options.argv = WorkloadNamed(workload).CommandLine(path);
+  options.argv = spec.CommandLine(path);
   options.cgroups = {groups_[0].get()};
   CKPT_RETURN_IF_ERROR(network_->node(1).Start(options).status());
   return WaitForBeats(status_path_, 3, Soon());
@@ -133,11 +159,8 @@ CommandResult MigrationLab::Ckpt(int node,
 std::vector<std::string> MigrationLab::MigrationWords(int from,
                                                       const std::string& id) {
   const int to = 3 - from;
-  const std::string& group = groups_[to - 1]->path();
-  return {
-      "migrate",   "--cgroup",    groups_[from - 1]->path(),      "--to",
-      Address(to), "--to-cgroup", group.substr(group.rfind('/')), "--operation",
-      id};
+  return {"migrate",     "--cgroup",    group(from).path(), "--to", Address(to),
+          "--to-cgroup", GroupName(to), "--operation",      id};
 }
 
 CommandResult MigrationLab::Migrate(int from, const std::string& id,

@@ -24,6 +24,7 @@
 #include "tests/support/test_ca.h"
 #include "tests/support/test_cgroup.h"
 #include "tests/support/test_dir.h"
+#include "tests/testcases/workloads.h"
 
 namespace ckpt {
 
@@ -31,7 +32,8 @@ class MigrationLab {
  public:
   explicit MigrationLab(CgroupVersion version) : version_(version) {}
 
-  absl::Status SetUp();
+  // With `nodes` nodes: those above 2 have no agent, and no group.
+  absl::Status SetUp(int nodes = 2);
 
   // The agent of a node; `faults` as $CKPT_FAULT.  Returns when it serves.
   absl::Status StartAgent(int node, const std::string& faults = "");
@@ -39,11 +41,15 @@ class MigrationLab {
   absl::Status KillAgent(int node);
   // Waits for one that dies by itself.
   absl::Status AwaitAgentGone(int node);
+  // Waits for one that a fault has stopped.
+  absl::Status AwaitAgentStopped(int node);
+  absl::Status ContinueAgent(int node);
 
   // Starts the workload at node 1 and waits until it runs.  `private_files`:
   // what it maps is a file that node 2 does not have.
   absl::Status StartJob(const std::string& workload,
                         bool private_files = false);
+  absl::Status StartJob(const WorkloadSpec& spec, bool private_files = false);
 
   // `ckpt migrate` from node to the other one.
   CommandResult Migrate(int from, const std::string& id,
@@ -68,9 +74,14 @@ class MigrationLab {
   const Node& node(int node) const { return network_->node(node); }
   const TestCgroup& group(int node) const { return *groups_[node - 1]; }
   std::string File(const std::string& name) const { return dir_.File(name); }
+  // Where a node's agent listens.
+  std::string Address(int node) const;
+  // A group as the flags of ckpt name it.
+  std::string GroupName(int node) const;
+  // Certificates of a caller who may do everything: their directory.
+  std::string MakeController() const { return ca_.Make("controller"); }
 
  private:
-  std::string Address(int node) const;
   std::vector<std::string> MigrationWords(int from, const std::string& id);
   // Nothing but the journals.
   bool IsSettled(int node) const;
