@@ -78,6 +78,7 @@ absl::StatusOr<checkpoint::SelfTerms> SelfDesk::Admit(
   CKPT_RETURN_IF_ERROR(CheckWishes(call));
   CKPT_RETURN_IF_ERROR(MakeStore(call.uid));
   terms.store = StoreOf(call.uid);
+  terms.has_share = true;
   if (call.uid != 0) terms.owner = call.uid;
   return terms;
 }

@@ -77,6 +77,7 @@ TEST_F(SelfDeskTest, RootOfTheNodeMayChooseItsStoreAndOptions) {
   ASSERT_TRUE(terms.ok()) << terms.status();
   EXPECT_EQ(terms->store, "/elsewhere");
   EXPECT_FALSE(terms->owner.has_value());
+  EXPECT_FALSE(terms->has_share);
 }
 
 TEST_F(SelfDeskTest, UserHasAStoreOfItsOwnAndOnlyItsTasks) {
@@ -92,6 +93,7 @@ TEST_F(SelfDeskTest, RootOfAContainerHasAStoreOfItsOwn) {
   const auto terms = Admit(Call(0));
   ASSERT_TRUE(terms.ok()) << terms.status();
   EXPECT_EQ(terms->store, "/store/.users/0");
+  EXPECT_TRUE(terms->has_share);
   EXPECT_EQ(Admit(Call(0, {"--criu", "/x"})).status().code(),
             absl::StatusCode::kInvalidArgument);
 }

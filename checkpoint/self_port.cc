@@ -68,7 +68,8 @@ struct Sender {
   UniqueFd pidfd;
 };
 
-Sender TakeSender(msghdr& message) {
+// `names_processes`: the kernel attaches a descriptor of the sender.
+Sender TakeSender(msghdr& message, bool names_processes) {
   Sender sender;
   for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
        header = CMSG_NXTHDR(&message, header)) {
@@ -86,8 +87,7 @@ Sender TakeSender(msghdr& message) {
       }
     }
   }
-  // Before Linux 6.5.
-  if (!sender.pidfd.ok() && sender.ids.pid > 0) {
+  if (!names_processes && sender.ids.pid > 0) {
     sender.pidfd.Reset(
         static_cast<int>(::syscall(SYS_pidfd_open, sender.ids.pid, 0)));
   }
@@ -141,7 +141,8 @@ absl::StatusOr<std::unique_ptr<SelfPort>> SelfPort::Listen(
       0) {
     return ErrnoToStatus(errno, "set SO_PASSCRED of", path);
   }
-  (void)::setsockopt(socket.get(), SOL_SOCKET, kSoPassPidfd, &on, sizeof(on));
+  const bool names_processes = ::setsockopt(socket.get(), SOL_SOCKET,
+                                            kSoPassPidfd, &on, sizeof(on)) == 0;
   // The file is for root alone from the start.
   if (::fchmod(socket.get(), 0600) != 0 ||
       ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address),
@@ -149,7 +150,8 @@ absl::StatusOr<std::unique_ptr<SelfPort>> SelfPort::Listen(
       ::chmod(path.c_str(), mode) != 0) {
     return ErrnoToStatus(errno, "listen at", path);
   }
-  return absl::WrapUnique(new SelfPort(path, std::move(socket)));
+  return absl::WrapUnique(
+      new SelfPort(path, std::move(socket), names_processes));
 }
 
 bool SelfCall::CallerRuns() const {
@@ -173,7 +175,9 @@ std::optional<SelfCall> SelfPort::Receive() {
     const ssize_t size = ::recvmsg(socket_.get(), &message, MSG_CMSG_CLOEXEC);
     if (size < 0 && errno == EINTR) continue;
     if (size < 0) return std::nullopt;
-    Sender sender = TakeSender(message);
+    Sender sender = TakeSender(message, names_processes_);
+    // There was no room for the kernel's word beside what the sender attached.
+    if ((message.msg_flags & MSG_CTRUNC) != 0) continue;
     // Not of our PID namespace, or it has ended.
     if (sender.ids.pid == 0 || !sender.pidfd.ok()) continue;
     auto call = Parse(absl::string_view(data, static_cast<size_t>(size)),

@@ -62,15 +62,21 @@ class SelfPort {
   int fd() const { return socket_.get(); }
   const std::string& path() const { return path_; }
 
-  // The next one, without waiting.  What is no call is passed over.
+  // The next one, without waiting.  What is no call is passed over, and so is
+  // one that comes with descriptors.
   std::optional<SelfCall> Receive();
 
  private:
-  SelfPort(std::string path, UniqueFd socket)
-      : path_(std::move(path)), socket_(std::move(socket)) {}
+  SelfPort(std::string path, UniqueFd socket, bool names_processes)
+      : path_(std::move(path)),
+        socket_(std::move(socket)),
+        names_processes_(names_processes) {}
 
   const std::string path_;
   const UniqueFd socket_;
+  // Since Linux 6.5.  Before, a process that ends between its message and our
+  // look at it may be taken for the next one with its number.
+  const bool names_processes_;
 };
 
 }  // namespace ckpt::checkpoint

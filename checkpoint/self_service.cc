@@ -18,7 +18,8 @@ namespace {
 
 // Dumps at work at a time; further calls wait in the socket.
 constexpr size_t kMostDumps = 16;
-// Of one user other than root, so that there is room for the others.
+// Of one user other than root of the node, so that there is room for the
+// others.  Root of all containers is one user.
 constexpr ptrdiff_t kMostDumpsOfUser = 4;
 
 bool IsRelative(const std::string& path) {
@@ -40,8 +41,8 @@ void TellCaller(const SelfCall& call, const absl::Status& why) {
 absl::Status SelfService::CheckRoomFor(uid_t uid) const {
   const ptrdiff_t at_work = std::count_if(
       workers_.begin(), workers_.end(),
-      [uid](const SelfWorker& worker) { return worker.caller() == uid; });
-  if (uid == 0 || at_work < kMostDumpsOfUser) return absl::OkStatus();
+      [uid](const SelfWorker& worker) { return worker.share_of() == uid; });
+  if (at_work < kMostDumpsOfUser) return absl::OkStatus();
   return absl::UnavailableError(
       absl::StrCat(at_work, " checkpoints of user ", uid,
                    " are being made already: try again; nothing was touched"));
@@ -49,8 +50,10 @@ absl::Status SelfService::CheckRoomFor(uid_t uid) const {
 
 absl::Status SelfService::Begin(const SelfCall& call) {
   CKPT_RETURN_IF_ERROR(FaultPoint("self.called"));
-  CKPT_RETURN_IF_ERROR(CheckRoomFor(call.uid));
+  // Before it costs more, if it is sure already that it counts.
+  if (call.uid != 0) CKPT_RETURN_IF_ERROR(CheckRoomFor(call.uid));
   CKPT_ASSIGN_OR_RETURN(const SelfTerms terms, admit_(call));
+  if (terms.has_share) CKPT_RETURN_IF_ERROR(CheckRoomFor(call.uid));
   if (IsRelative(call.store) ||
       (absl::StrContains(call.image, '/') && IsRelative(call.image))) {
     return absl::InvalidArgumentError(

@@ -6,16 +6,48 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <iterator>
+#include <optional>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
 #include "absl/time/time.h"
 #include "base/status.h"
 #include "checkpoint/self.h"
 
 namespace ckpt::checkpoint {
 namespace {
+
+// Of a command line that `ckpt` did not understand: nobody has told the job.
+constexpr int kUsageError = 64;
+
+// Whether `word` gives an option that the service gives itself, perhaps by the
+// beginning of its name, as getopt_long(3) allows.
+bool IsReserved(absl::string_view word) {
+  constexpr const char* kReserved[] = {
+      "pid",    "mailbox", "request", "image", "timeout", "served", "store",
+      "cgroup", "owner",   "keep",    "tree",  "group",   "exit",   "early"};
+  if (!absl::ConsumePrefix(&word, "--") || word.empty()) return false;
+  const absl::string_view name = word.substr(0, word.find('='));
+  return std::any_of(std::begin(kReserved), std::end(kReserved),
+                     [name](const char* reserved) {
+                       return absl::StartsWith(reserved, name);
+                     });
+}
+
+absl::Status CheckArguments(const std::vector<std::string>& words) {
+  const auto reserved = std::find_if(words.begin(), words.end(), &IsReserved);
+  if (reserved == words.end()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("option ", *reserved,
+                   " is none for options.arguments: ckpt_self() has flags and "
+                   "options for it; nothing was touched"));
+}
 
 std::vector<std::string> CommandLine(const SelfCall& call,
                                      const SelfTerms& terms,
@@ -75,12 +107,16 @@ absl::StatusOr<pid_t> Spawn(const std::string& program,
 absl::StatusOr<SelfWorker> SelfWorker::Start(const SelfCall& call,
                                              const SelfTerms& terms,
                                              const SelfPrograms& programs) {
+  CKPT_RETURN_IF_ERROR(CheckArguments(call.arguments));
   CKPT_ASSIGN_OR_RETURN(
       const pid_t pid,
       Spawn(programs.ckpt, CommandLine(call, terms, programs.criu)));
   // A child of ours, and so not reaped by anybody else.
   UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-  return SelfWorker(call.asker, call.uid, pid, std::move(pidfd));
+  return SelfWorker(
+      call.asker,
+      terms.has_share ? std::optional<uid_t>(call.uid) : std::nullopt, pid,
+      std::move(pidfd));
 }
 
 bool SelfWorker::Reap() {
@@ -92,6 +128,11 @@ bool SelfWorker::Reap() {
                       absl::InternalError(absl::StrCat(
                           "ckpt was killed by signal ", WTERMSIG(status),
                           "; the job runs on, and there may be an image")));
+  } else if (WIFEXITED(status) && WEXITSTATUS(status) == kUsageError) {
+    (void)TellFailure(
+        asker_, absl::InvalidArgumentError(
+                    "ckpt does not know one of options.arguments; nothing was "
+                    "touched"));
   }
   return true;
 }

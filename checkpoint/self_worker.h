@@ -32,11 +32,15 @@ struct SelfPrograms {
 struct SelfTerms {
   std::string store;           // "": the default one
   std::optional<uid_t> owner;  // all tasks must be this user's
+  // Only so many at a time for all callers of its user.
+  bool has_share = false;
 };
 
 // Movable.  Not thread-safe.
 class SelfWorker {
  public:
+  // InvalidArgument: the caller's arguments are to stand for what only the
+  // service may say, such as which process it is.
   static absl::StatusOr<SelfWorker> Start(const SelfCall& call,
                                           const SelfTerms& terms,
                                           const SelfPrograms& programs);
@@ -46,18 +50,22 @@ class SelfWorker {
   bool IsFor(const MailboxAddress& asker) const {
     return asker_.pid == asker.pid && asker_.request == asker.request;
   }
-  uid_t caller() const { return caller_; }
+  // The user of whose share it is.
+  std::optional<uid_t> share_of() const { return share_of_; }
 
   // Whether it has ended.  A job whose worker was killed is told so.
   bool Reap();
 
  private:
-  SelfWorker(const MailboxAddress& asker, uid_t caller, pid_t pid,
-             UniqueFd pidfd)
-      : asker_(asker), caller_(caller), pid_(pid), pidfd_(std::move(pidfd)) {}
+  SelfWorker(const MailboxAddress& asker, std::optional<uid_t> share_of,
+             pid_t pid, UniqueFd pidfd)
+      : asker_(asker),
+        share_of_(share_of),
+        pid_(pid),
+        pidfd_(std::move(pidfd)) {}
 
   MailboxAddress asker_;
-  uid_t caller_;
+  std::optional<uid_t> share_of_;
   pid_t pid_;
   UniqueFd pidfd_;
 };
