@@ -131,6 +131,8 @@ absl::Status Mailbox::WriteFailed(const absl::Status& why) const {
 
 absl::Status Mailbox::MarkInImage(PendingImage& pending, int64_t number,
                                   const std::string& image) const {
+  CKPT_ASSIGN_OR_RETURN(const ckpt_mailbox now, Read());
+  if (now.state != CKPT_MAILBOX_READY) return WaitsNoLonger(where_.pid);
   const ckpt_mailbox box = Fill(CKPT_MAILBOX_RESTARTED, 0, number, image);
   return WriteImageMemory(
       pending, InnermostPid(ProcFs::Real(), where_.pid), where_.address,

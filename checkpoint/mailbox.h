@@ -54,7 +54,9 @@ class Mailbox {
   absl::Status WriteFailed(const absl::Status& why) const;
 
   // Writes RESTARTED into the copy of the memory that is in an image.  DataLoss
-  // when the image does not have it.
+  // when the image does not have it.  Aborted when the process, which must be
+  // stopped, was stopped after it had given up: that is not where it wanted to
+  // be dumped.
   absl::Status MarkInImage(PendingImage& pending, int64_t number,
                            const std::string& image) const;
 

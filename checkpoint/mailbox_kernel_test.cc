@@ -5,10 +5,13 @@
 #include <cerrno>
 #include <cstring>
 
+#include "absl/status/status.h"
 #include "base/clock.h"
 #include "base/fake_clock.h"
 #include "checkpoint/mailbox.h"
 #include "gtest/gtest.h"
+#include "store/image_store.h"
+#include "tests/support/test_dir.h"
 
 namespace ckpt::checkpoint {
 namespace {
@@ -69,6 +72,22 @@ TEST_F(MailboxTest, WhoWaitsNoLongerIsNotWrittenTo) {
   box_.request = 8;  // another call meanwhile
   EXPECT_EQ(mailbox->WriteDone(3, "").code(), absl::StatusCode::kAborted);
   EXPECT_EQ(box_.state, CKPT_MAILBOX_READY);
+}
+
+TEST_F(MailboxTest, WhoHasGivenUpIsNotDumped) {
+  FakeClock clock;
+  const auto mailbox = Mailbox::Open(Address());
+  ASSERT_TRUE(mailbox.ok()) << mailbox.status();
+  ASSERT_EQ(mailbox->AwaitReady(clock, clock.Now()), absl::OkStatus());
+  box_.state = CKPT_MAILBOX_LEFT;
+  EXPECT_TRUE(absl::IsAborted(mailbox->AwaitReady(clock, clock.Now())));
+  EXPECT_TRUE(absl::IsAborted(mailbox->WriteDone(3, "/store/a.3")));
+  EXPECT_EQ(box_.state, CKPT_MAILBOX_LEFT);
+
+  TestDir dir;
+  auto pending = ImageStore(dir.path()).Begin("a.3");
+  ASSERT_TRUE(pending.ok()) << pending.status();
+  EXPECT_TRUE(absl::IsAborted(mailbox->MarkInImage(**pending, 3, "a.3")));
 }
 
 TEST_F(MailboxTest, ReadyIsWaitedForUntilTheDeadline) {

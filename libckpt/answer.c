@@ -14,9 +14,13 @@
 #include "libckpt/ckpt.h"
 #include "libckpt/error.h"
 
+#ifndef CKPT_ANSWER_GRACE_MS
+#define CKPT_ANSWER_GRACE_MS (30 * 1000)
+#endif
+
 enum {
   /* ckpt ends by itself at the timeout, and is waited for this much longer. */
-  kGraceMs = 30 * 1000,
+  kGraceMs = CKPT_ANSWER_GRACE_MS,
   kPollNs = 1000 * 1000,
   kRoundsPerAsking = 1000, /* of a service, again */
   kMostFailures = 30,      /* to ask it: it may be started anew */
@@ -115,24 +119,36 @@ static void Pause(uint32_t state) {
           0);
 }
 
-/* Until there is an answer, or its writer is gone.  The last look comes after
- * the one that found it gone, as it writes before it ends. */
-static void Await(const struct writer *writer,
-                  const struct ckpt_service *service, int early,
-                  struct answer *answer) {
+/* Has nobody begin any more, and takes what there is.  The last look comes
+ * after the one that found the writer gone, as it writes before it ends. */
+static void GiveUp(struct answer *answer) {
+  uint32_t ready = CKPT_MAILBOX_READY;
+  __atomic_compare_exchange_n(&mailbox.state, &ready, CKPT_MAILBOX_LEFT, 0,
+                              __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+  Read(answer);
+}
+
+/* Until there is an answer, or its writer is gone.  Whether anybody can know of
+ * the request. */
+static int Await(const struct writer *writer,
+                 const struct ckpt_service *service, int early,
+                 struct answer *answer) {
   int failures = 0;
+  int is_known = service == NULL;
   for (unsigned round = 1;; ++round) {
     Read(answer);
-    if (!IsOpen(answer, early)) return;
+    if (!IsOpen(answer, early)) return is_known;
     /* Again and again, as the service may be started anew, or be that of the
      * node on which this process is restored. */
     if (service != NULL && round % kRoundsPerAsking == 1) {
-      failures = ckpt_service_ask(service) == 0 ? 0 : failures + 1;
-      if (failures == kMostFailures) return;
+      const int error = ckpt_service_ask(service);
+      failures = error == 0 ? 0 : failures + 1;
+      if (error == 0) is_known = 1;
     }
-    if (round % kRoundsPerLook == 0 && IsGone(writer)) {
-      Read(answer);
-      return;
+    if (failures == kMostFailures ||
+        (round % kRoundsPerLook == 0 && IsGone(writer))) {
+      GiveUp(answer);
+      return is_known;
     }
     Pause(answer->state);
   }
@@ -140,14 +156,16 @@ static void Await(const struct writer *writer,
 
 /* What a call returns that is told so. */
 static long Tell(const struct answer *answer, int early) {
+  if (answer->state == CKPT_MAILBOX_LEFT) {
+    return ckpt_fail(EIO,
+                     "ckpt, or the service, gave no answer, as when it is "
+                     "killed; the job runs on; if it was dumped before this, "
+                     "there may be an image, and after this it is not");
+  }
   if (IsOpen(answer, early)) {
     return ckpt_fail(EIO,
-                     answer->state == CKPT_MAILBOX_READY
-                         ? "ckpt ended without an answer, as when it is "
-                           "killed; the job runs on, and there may be an image"
-                         : "ckpt ended before the image was on the disk, as "
-                           "when it is killed; the job runs on, and there may "
-                           "be an image");
+                     "ckpt ended before the image was on the disk, as when it "
+                     "is killed; the job runs on, and there may be an image");
   }
   if (answer->state == CKPT_MAILBOX_FAILED) {
     return ckpt_fail(answer->error, "%s", answer->text);
@@ -199,8 +217,13 @@ static void MakeReady(void) {
 static long TakeAnswer(const struct writer *writer,
                        const struct ckpt_service *service, int early) {
   struct answer answer;
-  Await(writer, service, early, &answer);
+  const int is_known = Await(writer, service, early, &answer);
   if (answer.state == CKPT_MAILBOX_RESTARTED) atomic_fetch_add(&restarts, 1);
+  if (answer.state == CKPT_MAILBOX_LEFT && !is_known) {
+    return ckpt_fail(EIO,
+                     "no service listens at %s any more; nothing was touched",
+                     service->address.sun_path);
+  }
   const long result = Tell(&answer, early);
   if (early && result > 0) {
     Lock();

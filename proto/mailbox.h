@@ -27,6 +27,9 @@ enum ckpt_mailbox_state {
   /* Only for who asked for it (`--early`), between READY and the end: */
   CKPT_MAILBOX_WRITTEN = 5,  /* as DONE, but the image is not yet on the disk */
   CKPT_MAILBOX_CHANGING = 6, /* what WRITTEN came with is being overwritten */
+  /* Written by the library in the place of READY: it has given up, and runs on.
+   * What was not dumped by now is not to be. */
+  CKPT_MAILBOX_LEFT = 7,
 };
 
 /* To be aligned to its size: it must not cross a page. */
