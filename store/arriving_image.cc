@@ -157,16 +157,14 @@ absl::Status ArrivingImage::CheckFiles(const v1::Manifest& manifest) {
   return absl::OkStatus();
 }
 
-absl::Status ArrivingImage::RemoveOwnFiles() {
-  CKPT_ASSIGN_OR_RETURN(const std::vector<std::string> names,
-                        ListDirectoryAt(dir_.get(), "."));
-  for (const std::string& name : names) {
-    if (absl::StartsWith(name, kArrivingOwnPrefix) &&
-        ::unlinkat(dir_.get(), name.c_str(), 0) != 0) {
-      return ErrnoToStatus(errno, "remove", name);
+void ArrivingImage::RemoveOwnFiles() {
+  const auto names = ListDirectoryAt(dir_.get(), ".");
+  if (!names.ok()) return;
+  for (const std::string& name : *names) {
+    if (absl::StartsWith(name, kArrivingOwnPrefix)) {
+      (void)::unlinkat(dir_.get(), name.c_str(), 0);
     }
   }
-  return absl::OkStatus();
 }
 
 absl::StatusOr<v1::Manifest> ArrivingImage::Commit(absl::string_view bytes) {
@@ -174,7 +172,6 @@ absl::StatusOr<v1::Manifest> ArrivingImage::Commit(absl::string_view bytes) {
   CKPT_RETURN_IF_ERROR(CheckNames(manifest, name_));
   CKPT_RETURN_IF_ERROR(CheckFiles(manifest));
   CKPT_RETURN_IF_ERROR(FaultPoint("store.before_manifest"));
-  CKPT_RETURN_IF_ERROR(RemoveOwnFiles());
   CKPT_RETURN_IF_ERROR(WriteManifest(dir_.get(), bytes, path_));
   // An image can be opened while its writer still holds it.
   if (::flock(dir_.get(), LOCK_SH) != 0) {
@@ -185,6 +182,8 @@ absl::StatusOr<v1::Manifest> ArrivingImage::Commit(absl::string_view bytes) {
       PublishDirectory({parent_.get(), parent_path_,
                         absl::StrCat(kArrivingPrefix, name_), name_},
                        &is_there));
+  // Not before: without them nothing could go on from what has arrived.
+  RemoveOwnFiles();
   return manifest;
 }
 

@@ -12,7 +12,8 @@
 // beyond 256 GiB.
 //
 // The writer may keep files of its own in there under names that begin with
-// kArrivingOwnPrefix; Commit() removes them.
+// kArrivingOwnPrefix (store/layout.h); Commit() removes them once there is an
+// image.
 //
 // Fault points: store.before_manifest, store.before_rename, store.after_rename.
 #ifndef CKPT_STORE_ARRIVING_IMAGE_H_
@@ -32,8 +33,6 @@
 #include "store/leftovers.h"
 
 namespace ckpt {
-
-inline constexpr char kArrivingOwnPrefix[] = ".arrival-";
 
 // Thread-compatible.
 class ArrivingImage {
@@ -69,7 +68,7 @@ class ArrivingImage {
                 std::string name);
 
   absl::Status CheckFiles(const v1::Manifest& manifest);
-  absl::Status RemoveOwnFiles();
+  void RemoveOwnFiles();
 
   UniqueFd parent_;
   UniqueFd dir_;  // holds the lock

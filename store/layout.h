@@ -33,11 +33,16 @@ inline bool IsPagesFile(absl::string_view name) {
   return absl::StartsWith(name, "pages-") && absl::EndsWith(name, ".img");
 }
 
+// Of who writes an arriving image, in it (store/arriving_image.h).
+inline constexpr char kArrivingOwnPrefix[] = ".arrival-";
+
 // What may appear in an image without belonging to it: CRIU's figures, the pin,
-// and the directories .criu.* that a restore leaves if it is killed.
+// the directories .criu.* that a restore leaves if it is killed, and the record
+// of an image that arrived, if its receiver was killed right after.
 inline bool IsNoPartOfImage(absl::string_view name) {
   return name == kDumpStatsFile || name == kRestoreStatsFile ||
-         name == kPinFile || absl::StartsWith(name, ".criu.");
+         name == kPinFile || absl::StartsWith(name, ".criu.") ||
+         absl::StartsWith(name, kArrivingOwnPrefix);
 }
 
 // Letters, digits and . _ - ; no dot first, at most 200 characters: NAME_MAX is

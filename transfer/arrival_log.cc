@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "base/status.h"
 #include "store/arriving_image.h"
+#include "store/layout.h"
 #include "transfer/chunk.h"
 
 namespace ckpt::transfer {

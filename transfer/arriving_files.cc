@@ -35,6 +35,7 @@ absl::StatusOr<std::shared_ptr<ArrivingFiles>> ArrivingFiles::Open(
     files->arrived_ = std::move(found->arrived);
     for (const auto& [name, set] : files->arrived_) {
       files->arrived_bytes_ += set.total();
+      files->ranges_ += set.ranges().size();
     }
     return files;
   }
@@ -79,14 +80,12 @@ absl::Status ArrivingFiles::EndWrite(const v1::ImageChunk& chunk,
   if (!written) return absl::OkStatus();
   RangeSet& set = arrived_[chunk.file()];
   arrived_bytes_ -= set.total();
+  ranges_ -= set.ranges().size();
   set.Add(chunk.offset(), chunk.offset() + chunk.length());
   arrived_bytes_ += set.total();
-  if (announcement_.bytes_total() != 0 &&
-      arrived_bytes_ > announcement_.bytes_total()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "more bytes of image ", announcement_.image(), " than the ",
-        announcement_.bytes_total(), " that were announced; it is refused"));
-  }
+  ranges_ += set.ranges().size();
+  ++pieces_;
+  CKPT_RETURN_IF_ERROR(CheckBounds());
   v1::ArrivedChunk entry;
   entry.set_file(chunk.file());
   entry.set_offset(chunk.offset());
@@ -96,6 +95,23 @@ absl::Status ArrivingFiles::EndWrite(const v1::ImageChunk& chunk,
   if (arrived_bytes_ < synced_bytes_ + kSyncBytes) return absl::OkStatus();
   synced_bytes_ = arrived_bytes_;
   return log_.Sync();
+}
+
+absl::Status ArrivingFiles::CheckBounds() const {
+  if (announcement_.bytes_total() != 0 &&
+      arrived_bytes_ > announcement_.bytes_total()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "more bytes of image ", announcement_.image(), " than the ",
+        announcement_.bytes_total(), " that were announced; it is refused"));
+  }
+  // A page for each piece is what the slowest of growing images has.
+  if (ranges_ > kMaxRanges ||
+      pieces_ > kMaxRanges + arrived_bytes_ / kPageBytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("image ", announcement_.image(), " comes in more pieces ",
+                     "than any image has; it is refused"));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status ArrivingFiles::Close() {

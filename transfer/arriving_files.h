@@ -47,6 +47,9 @@ class ArrivingFiles {
  private:
   explicit ArrivingFiles(std::unique_ptr<ArrivingImage> image);
 
+  // Of what has arrived.
+  absl::Status CheckBounds() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+
   // Waits for those who write, and lets nobody write any more.
   absl::Status Close();
 
@@ -56,6 +59,8 @@ class ArrivingFiles {
   ArrivalLog log_ ABSL_GUARDED_BY(mutex_);
   FileRangeSets arrived_ ABSL_GUARDED_BY(mutex_);
   uint64_t arrived_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t pieces_ ABSL_GUARDED_BY(mutex_) = 0;  // each an entry of the record
+  size_t ranges_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t synced_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   int writing_ ABSL_GUARDED_BY(mutex_) = 0;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;

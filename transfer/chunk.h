@@ -36,6 +36,9 @@ inline constexpr uint64_t kMaxFileBytes = uint64_t{1} << 44;
 // the list of what has arrived of them, is one message of gRPC's usual size.
 inline constexpr size_t kMaxFiles = 40'000;
 inline constexpr size_t kMaxManifestBytes = 3 << 20;
+// How many parts of an image may have arrived with gaps between them: some
+// 20 MB of memory, and a list of what has arrived that still is one message.
+inline constexpr size_t kMaxRanges = 200'000;
 inline constexpr int kMaxStreams = 4;
 
 // Part of a piece: from `begin` to before `end`.

@@ -115,6 +115,34 @@ TEST_F(HostileTest, AnnouncementsThatLieAreRefused) {
   EXPECT_TRUE(absl::IsInvalidArgument(Send({begin, Chunk()})));
 }
 
+TEST_F(HostileTest, MorePiecesThanAnyImageHasAreRefused) {
+  PushSession session(receiver_, &AdmitAll);
+  ASSERT_TRUE(session.Take(Begin()).ok());
+  v1::PushRequest piece;
+  ChunkEncoder encoder;
+  encoder.Encode("x", 0, piece.mutable_chunk());
+  piece.mutable_chunk()->set_file("pages-1.img");
+  size_t taken = 0;
+  absl::Status status;
+  while (status.ok() && taken <= 2 * kMaxRanges) {
+    piece.mutable_chunk()->set_offset(2 * taken++);
+    status = session.Take(piece).status();
+  }
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+  EXPECT_EQ(taken, kMaxRanges + 1);
+}
+
+TEST_F(HostileTest, TheSamePieceAgainAndAgainIsRefused) {
+  PushSession session(receiver_, &AdmitAll);
+  ASSERT_TRUE(session.Take(Begin()).ok());
+  const v1::PushRequest piece = Chunk();
+  absl::Status status;
+  for (size_t i = 0; status.ok() && i <= 2 * kMaxRanges; ++i) {
+    status = session.Take(piece).status();
+  }
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+}
+
 TEST_F(HostileTest, LengthsThatLieAreRefused) {
   EXPECT_FALSE(
       SendChanged([](v1::ImageChunk& chunk) { chunk.set_length(4999); }).ok());

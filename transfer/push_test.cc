@@ -1,6 +1,7 @@
 #include "transfer/push.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <memory>
 #include <string>
@@ -187,6 +188,23 @@ TEST_F(PushTest, NameOfAnotherImageIsRefused) {
   MakeImage(here_, "job");
   MakeImage(there_, "job");
   EXPECT_TRUE(absl::IsAlreadyExists(Send().status()));
+}
+
+TEST_F(PushTest, NameThatIsTakenMeanwhileCostsNothingThatHasArrived) {
+  const v1::Manifest manifest = MakeImage(here_, "job");
+  const std::string taken = there_.directory() + "/job";
+  link_.set_on_message([&](int number, v1::ImageChunk*) {
+    return number == 4 && ::mkdir(taken.c_str(), 0700) != 0
+               ? absl::InternalError("mkdir")
+               : absl::OkStatus();
+  });
+  EXPECT_TRUE(absl::IsAlreadyExists(Send().status()));
+  ASSERT_EQ(::rmdir(taken.c_str()), 0);
+  const auto report = Send();
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_GT(report->resumed_bytes(), 0);
+  ExpectImage(there_, "job", manifest);
+  EXPECT_NE(::access((taken + "/.arrival-record").c_str(), F_OK), 0);
 }
 
 TEST_F(PushTest, CancelledItKeepsWhatHasArrived) {

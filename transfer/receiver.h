@@ -84,8 +84,7 @@ class Receiver {
   // A stream of the announced transfer.
   // InvalidArgument: a field is no name or id.  AlreadyExists: there is another
   // image of that name, or one of another group arrives.  Unavailable: another
-  // transfer to that name is under way.  ResourceExhausted: no space for the
-  // announced size.  Errors of ArrivingImage::Open().
+  // transfer to that name is under way.  Errors of ArrivingImage::Open().
   absl::StatusOr<std::unique_ptr<Arrival>> Open(
       const v1::ImageAnnouncement& announcement);
 

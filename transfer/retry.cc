@@ -72,6 +72,7 @@ bool Retry::Again(const absl::Status& status) {
 
 void Retry::NoteProgress() {
   failed_ = 0;
+  data_lost_ = false;
   pause_ = first_pause_;
 }
 

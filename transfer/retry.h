@@ -49,7 +49,8 @@ class Retry {
 
   // Whether to try again after `status`, and then it has waited.  What is
   // tried again: connections that broke or could not be made, as often as
-  // there are attempts; and, once, data that were corrupted.
+  // there are attempts; and, once, data that were corrupted: twice without
+  // progress in between is the same chunk, or an image that is not right.
   bool Again(const absl::Status& status);
 
   // Something has arrived: counts from the beginning.
