@@ -34,6 +34,7 @@ The other verbs find the nodes by that PID in $CKPT_NODE_MAKER:
   start NODE COMMAND...      start a job in a node (absolute path; a session of
                              its own, in the background), print its pid there
   addr add|del NODE ADDRESS  give eth0 an address of 10.77.0.0/24, or take it
+  addr hold NODE ADDRESS     the same, but packets still go elsewhere
   announce NODE ADDRESS      tell the others where the address is now
   copy NODE:PATH NODE        copy a file or directory to the same path elsewhere
   down                       remove all nodes
@@ -130,6 +131,7 @@ int Main(const std::vector<std::string>& words) {
     const Node node = NodeNamed(words[2]);
     if (words[1] == "add") return Report(node.AddAddress(words[3]));
     if (words[1] == "del") return Report(node.RemoveAddress(words[3]));
+    if (words[1] == "hold") return Report(node.HoldAddress(words[3]));
   }
   if (verb == "announce" && count == 3) {
     return Report(NodeNamed(words[1]).Announce(words[2]));

@@ -101,8 +101,17 @@ absl::StatusOr<Job> Node::Start(Job::Options options) const {
 }
 
 absl::Status Node::AddAddress(const std::string& address) const {
-  return RunOrError(
-      {"ip", "address", "add", address + "/24", "dev", kInterface});
+  CKPT_RETURN_IF_ERROR(
+      RunOrError({"ip", "address", "add", address + "/24", "dev", kInterface}));
+  // If it was held.
+  return Run({"ip", "address", "del", address + "/32", "dev", "lo"}).status();
+}
+
+absl::Status Node::HoldAddress(const std::string& address) const {
+  // 1: only for addresses of the interface that the question came in by.
+  CKPT_RETURN_IF_ERROR(RunOrError(
+      {"sh", "-c", "echo 1 >/proc/sys/net/ipv4/conf/all/arp_ignore"}));
+  return RunOrError({"ip", "address", "add", address + "/32", "dev", "lo"});
 }
 
 absl::Status Node::RemoveAddress(const std::string& address) const {

@@ -61,6 +61,11 @@ class Node {
   absl::Status AddAddress(const std::string& address) const;
   absl::Status RemoveAddress(const std::string& address) const;
 
+  // Gives the node an address that nobody else is told of, and that it answers
+  // no question for: it may be another node's at the same time, and packets go
+  // on to that one.  AddAddress() makes it an ordinary one.
+  absl::Status HoldAddress(const std::string& address) const;
+
   // Sends a gratuitous ARP: the address is at this node's eth0 now.
   absl::Status Announce(const std::string& address) const;
 

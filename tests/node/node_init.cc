@@ -68,6 +68,11 @@ void MountFileSystems(const SetUp& set_up) {
   set_up.Check(::mount("proc", "/proc", "proc",
                        MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) == 0,
                "mount /proc");
+  // Numbers of terminals are a machine's own.
+  set_up.Check(::umount2("/dev/pts", MNT_DETACH) == 0, "unmount /dev/pts");
+  set_up.Check(::mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
+                       "newinstance,mode=620,gid=5,ptmxmode=666") == 0,
+               "mount /dev/pts");
   set_up.Check(
       ::mount("tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755") == 0,
       "mount /run");

@@ -147,6 +147,16 @@ start_on() {
     start "$directory" "$@"
 }
 
+# start_logged NODE FILE PROGRAM ARGUMENT...: starts a program that prints to
+# FILE.
+start_logged() {
+  local node=$1 file=$2
+  shift 2
+  # shellcheck disable=SC2016 # for the other shell
+  "$ckpt_node" start "$node" /bin/bash -c 'exec "${@:2}" >"$1" 2>&1' \
+    start "$file" "$@" >/dev/null
+}
+
 # --- The client ------------------------------------------------------------
 
 # start_client ADDRESS PORT: see client.py.
