@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -31,6 +32,7 @@ bool RedisChecker::TryConnect() {
   }
   const int error = errno;
   ::close(fd_);
+  fd_ = -1;
   errno = error;
   return false;
 }
@@ -84,10 +86,26 @@ std::string RedisChecker::Command(const std::vector<std::string>& words) {
   return "$" + value;
 }
 
+std::string RedisChecker::CommandWithRetries(
+    const std::vector<std::string>& words) {
+  // Of a server that has gone without a word.
+  const timeval patience = {2, 0};
+  while (true) {
+    if (fd_ >= 0 || TryConnect()) {
+      ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+      const std::string reply = Command(words);
+      if (reply[0] != '(') return reply;
+      ::close(fd_);
+      fd_ = -1;
+    }
+    Workload::Pause();
+  }
+}
+
 void RedisChecker::Expect(Workload& workload,
                           const std::vector<std::string>& words,
                           const std::string& reply) {
-  const std::string got = Command(words);
+  const std::string got = retries_ ? CommandWithRetries(words) : Command(words);
   if (got == reply) return;
   workload.Fail("round %lu: %s %s is answered \"%.60s\" instead of \"%.60s\"",
                 round_, words[0].c_str(), words[1].c_str(), got.c_str(),
@@ -97,6 +115,16 @@ void RedisChecker::Expect(Workload& workload,
 void RedisChecker::Round(Workload& workload) {
   ++round_;
   Expect(workload, {"INCR", prefix_ + "counter"}, ":" + std::to_string(round_));
+  WriteAndRead(workload);
+}
+
+void RedisChecker::RoundWithRetries(Workload& workload) {
+  ++round_;
+  retries_ = true;
+  WriteAndRead(workload);
+}
+
+void RedisChecker::WriteAndRead(Workload& workload) {
   Expect(workload, {"SET", KeyOf(round_), ValueOf(round_)}, "+OK");
   if (round_ < kKeys) return;
   const bool all = round_ % kKeys == 0;

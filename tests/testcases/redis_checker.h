@@ -37,6 +37,10 @@ class RedisChecker {
   // keys are read.  Never reconnects: a broken connection is an error.
   void Round(Workload& workload);
 
+  // The same for a server that may be away, without the counter: a command that
+  // is not answered is sent again, over a new connection, until it is.
+  void RoundWithRetries(Workload& workload);
+
  private:
   static constexpr uint64_t kKeys = 64;
 
@@ -48,12 +52,16 @@ class RedisChecker {
   // string, "$" and its contents ("$-1" when there is none).
   std::string Command(const std::vector<std::string>& words);
   std::string ReadLine();
+  std::string CommandWithRetries(const std::vector<std::string>& words);
   void Expect(Workload& workload, const std::vector<std::string>& words,
               const std::string& reply);
+  // The round's write, and what is read back of those before.
+  void WriteAndRead(Workload& workload);
 
   const std::string address_;
   const uint16_t port_;
   const std::string prefix_;
+  bool retries_ = false;
   int fd_ = -1;
   uint64_t round_ = 0;
 };
