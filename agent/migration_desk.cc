@@ -90,8 +90,10 @@ absl::StatusOr<v1::Operation> MigrationDesk::Migrate(
                          });
                        },
                    .on_progress =
-                       [&running](const v1::OperationProgress& progress) {
-                         running.change([&progress](v1::Operation& operation) {
+                       [&running](v1::Phase phase,
+                                  const v1::OperationProgress& progress) {
+                         running.change([&](v1::Operation& operation) {
+                           operation.set_phase(phase);
                            *operation.mutable_progress() = progress;
                          });
                        }});

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "base/status.h"
 #include "migrate/states.h"
@@ -17,6 +18,28 @@ constexpr absl::Duration kFirstPause = absl::Milliseconds(500);
 constexpr absl::Duration kLongestPause = absl::Seconds(10);
 constexpr absl::Duration kTick = absl::Milliseconds(250);
 constexpr absl::Duration kCancelPoll = absl::Milliseconds(50);
+// How often those who watch a migration hear of it while nothing happens.
+constexpr absl::Duration kTellEvery = absl::Milliseconds(500);
+
+// Calls `tell` again and again, by a thread of its own, for as long as it
+// lives.
+class Ticker {
+ public:
+  explicit Ticker(std::function<void()> tell)
+      : thread_([this, tell = std::move(tell)] {
+          while (!end_.WaitForNotificationWithTimeout(kTellEvery)) tell();
+        }) {}
+  ~Ticker() {
+    end_.Notify();
+    thread_.join();
+  }
+  Ticker(const Ticker&) = delete;
+  Ticker& operator=(const Ticker&) = delete;
+
+ private:
+  absl::Notification end_;
+  std::thread thread_;  // the last: it uses the other
+};
 
 }  // namespace
 
@@ -172,12 +195,18 @@ absl::StatusOr<v1::MigrateReport> Migrations::Run(v1::MigrationRecord record,
                                                   const Watching& watching) {
   CKPT_ASSIGN_OR_RETURN(const Claim claim,
                         TakeClaim(record.id(), absl::ZeroDuration()));
-  CKPT_ASSIGN_OR_RETURN(const auto peer,
-                        open_peer_(record, watching.on_progress));
+  migrate::Progress progress(watching.on_progress);
+  CKPT_ASSIGN_OR_RETURN(
+      const auto peer,
+      open_peer_(record, [&progress](const v1::OperationProgress& transfer) {
+        progress.Sent(transfer);
+      }));
+  const Ticker ticker([&progress] { progress.Tick(); });
   const Cancellation* const cancel = watching.cancel;
   migrate::RunOptions options;
   options.cancel = cancel;
   options.on_state = watching.on_state;
+  options.progress = &progress;
   if (record.request().pause_before_switchover()) {
     options.await_switchover = [this, id = record.id(), cancel] {
       return AwaitSwitchover(id, cancel);

@@ -29,6 +29,7 @@
 #include "base/cancellation.h"
 #include "migrate/destination.h"
 #include "migrate/journal.h"
+#include "migrate/progress.h"
 #include "migrate/seams.h"
 #include "migrate/source.h"
 #include "proto/migration.pb.h"
@@ -65,7 +66,7 @@ class Migrations {
   struct Watching {
     const Cancellation* cancel = nullptr;  // borrowed
     std::function<void(const v1::MigrationRecord&)> on_state;
-    OnProgress on_progress;
+    migrate::Progress::OnChange on_progress;
   };
   // At the source.  Errors of migrate::Source::Run().
   absl::StatusOr<v1::MigrateReport> Run(v1::MigrationRecord record,

@@ -98,9 +98,11 @@ absl::StatusOr<v1::DumpReport> RealSourceJob::Leave(
     }
     return steps.hand_over(held);
   };
-  return checkpoint::Dump(
-      request,
-      {.store = &store_, .criu = criu, .cancel = cancel, .hand_over = &over});
+  return checkpoint::Dump(request, {.store = &store_,
+                                    .criu = criu,
+                                    .cancel = cancel,
+                                    .hand_over = &over,
+                                    .on_phase = steps.on_phase});
 }
 
 absl::Status RealSourceJob::EndTasks(const v1::MigrationRecord& record) {

@@ -33,12 +33,14 @@ absl::Status ErrorOf(const v1::Operation& operation) {
 
 absl::StatusOr<v1::Operation> RunOperation(
     rpc::Client& remote, const std::string& id, const Cancellation* cancel,
-    const std::function<absl::StatusOr<v1::Operation>()>& start) {
+    const std::function<absl::StatusOr<v1::Operation>()>& start,
+    const std::function<void(const v1::Operation&)>& on_change) {
   CKPT_ASSIGN_OR_RETURN(v1::Operation last, start());
   v1::OperationRequest request;
   request.set_operation_id(id);
-  const auto keep = [&last](const v1::Operation& now) {
+  const auto keep = [&](const v1::Operation& now) {
     last = now;
+    if (on_change != nullptr) on_change(now);
     return absl::OkStatus();
   };
   absl::Status watched = remote.WatchOperation(request, cancel, keep);

@@ -26,10 +26,12 @@ std::string OperationId(const Arguments& arguments);
 // Starts the operation, or attaches to the one of that id, and waits for its
 // end; `cancel` has it cancelled there.  The error of an operation that failed
 // is returned as it would be by a local one; Unavailable when the connection
-// was lost, and the operation may go on.
+// was lost, and the operation may go on.  `on_change`, if set, is called with
+// what the operation is as often as it changes.
 absl::StatusOr<v1::Operation> RunOperation(
     rpc::Client& remote, const std::string& id, const Cancellation* cancel,
-    const std::function<absl::StatusOr<v1::Operation>()>& start);
+    const std::function<absl::StatusOr<v1::Operation>()>& start,
+    const std::function<void(const v1::Operation&)>& on_change = nullptr);
 
 // OK, or what it has failed with.
 absl::Status ErrorOf(const v1::Operation& operation);

@@ -38,6 +38,12 @@ std::string RenderFindings(const v1::CheckReport& report);
 std::string RenderOperations(const v1::OperationList& list);
 // One line.
 std::string RenderOperation(const v1::Operation& operation);
+// Of one that runs, without its name: the phase, and how far it is.
+std::string RenderPhase(const v1::Operation& operation);
+// How far, how fast, how long; "": nothing is known.  `about`: the total is an
+// estimate.
+std::string RenderProgress(const v1::OperationProgress& progress,
+                           bool about = false);
 std::string RenderMigration(const v1::MigrateReport& report);
 std::string RenderMigrationRecord(const v1::MigrationRecord& record);
 

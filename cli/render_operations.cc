@@ -47,10 +47,18 @@ std::string Remark(const v1::Operation& operation) {
   if (operation.state() == v1::OPERATION_STATE_FAILED) {
     return absl::StrReplaceAll(operation.error().message(), {{"\n", " "}});
   }
-  return operation.cancel_requested() &&
-                 operation.state() != v1::OPERATION_STATE_SUCCEEDED
-             ? "to be cancelled"
-             : "";
+  if (operation.state() == v1::OPERATION_STATE_SUCCEEDED) {
+    return operation.has_migrate_report()
+               ? absl::StrCat(
+                     "downtime ",
+                     Time(operation.migrate_report().downtime_seconds()))
+               : "";
+  }
+  const std::string progress =
+      operation.has_migrate_request() ? RenderPhase(operation) : "";
+  if (!operation.cancel_requested()) return progress;
+  return absl::StrCat("to be cancelled", progress.empty() ? "" : "  ",
+                      progress);
 }
 
 constexpr char kLine[] = "%-32s %-8s %-10s %-10s %-23s %-20s %s";
@@ -82,6 +90,41 @@ std::string RenderOperations(const v1::OperationList& list) {
 
 std::string RenderOperation(const v1::Operation& operation) {
   return Line(operation);
+}
+
+std::string RenderPhase(const v1::Operation& operation) {
+  if (operation.phase() == v1::PHASE_UNSPECIFIED) return "";
+  const std::string progress = RenderProgress(
+      operation.progress(), operation.phase() < v1::PHASE_COMMIT);
+  return absl::StrCat(Word(v1::Phase_Name(operation.phase()), "PHASE_"),
+                      progress.empty() ? "" : ": ", progress);
+}
+
+std::string RenderProgress(const v1::OperationProgress& progress, bool about) {
+  std::string text;
+  if (progress.bytes_total() > 0) {
+    text = absl::StrFormat("%.1f %% of %s%s", progress.percent(),
+                           about ? "about " : "", Size(progress.bytes_total()));
+  } else if (progress.bytes_done() > 0) {
+    text = Size(progress.bytes_done());
+  }
+  if (progress.bytes_per_second() > 0) {
+    absl::StrAppend(&text, ", ",
+                    Size(static_cast<uint64_t>(progress.bytes_per_second())),
+                    "/s");
+  }
+  if (progress.eta_seconds() > 0) {
+    absl::StrAppend(&text, ", ", Time(progress.eta_seconds()), " left");
+  }
+  if (progress.downtime_seconds() > 0) {
+    absl::StrAppend(&text, text.empty() ? "" : "; ", "stands still for ",
+                    Time(progress.downtime_seconds()));
+  }
+  if (progress.expected_downtime_seconds() > 0) {
+    absl::StrAppend(&text, ", ", Time(progress.expected_downtime_seconds()),
+                    " expected");
+  }
+  return text;
 }
 
 }  // namespace ckpt::cli

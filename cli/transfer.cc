@@ -1,52 +1,19 @@
 #include "cli/transfer.h"
 
-#include <unistd.h>
-
 #include <cstdio>
 #include <memory>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "base/status.h"
 #include "cli/common.h"
+#include "cli/operation_printer.h"
 #include "cli/render.h"
 #include "cli/text.h"
 #include "rpc/image_link.h"
 
 namespace ckpt::cli {
 namespace {
-
-// " 42.0 % of 1.0 GiB, 310.0 MiB/s, 2 s left".
-std::string Describe(const v1::OperationProgress& progress) {
-  const std::string rate = absl::StrCat(
-      Size(static_cast<uint64_t>(progress.bytes_per_second())), "/s");
-  if (progress.bytes_total() == 0) {
-    return absl::StrCat(Size(progress.bytes_done()), ", ", rate);
-  }
-  return absl::StrFormat("%5.1f %% of %s, %s, %.0f s left", progress.percent(),
-                         Size(progress.bytes_total()), rate,
-                         progress.eta_seconds());
-}
-
-// What is drawn on a terminal, and erased at the end.
-class Line {
- public:
-  Line() = default;
-  ~Line() {
-    if (drawn_) std::fputs("\r\033[K", stderr);
-  }
-  Line(const Line&) = delete;
-  Line& operator=(const Line&) = delete;
-
-  void Draw(const std::string& text) {
-    drawn_ = true;
-    std::fputs(absl::StrCat("\r\033[K", text).c_str(), stderr);
-  }
-
- private:
-  bool drawn_ = false;
-};
 
 // The last part of a path.
 std::string NameOf(const std::string& image) {
@@ -133,10 +100,10 @@ std::function<void(const v1::OperationProgress&)> ProgressPrinter(
       emit(progress, "").IgnoreError();
     };
   }
-  if (::isatty(STDERR_FILENO) == 1) {
-    return [line = std::make_shared<Line>()](
+  if (OnTerminal()) {
+    return [line = std::make_shared<DrawnLine>()](
                const v1::OperationProgress& progress) {
-      line->Draw(Describe(progress));
+      line->Draw(RenderProgress(progress));
     };
   }
   return [tenth =
@@ -144,7 +111,7 @@ std::function<void(const v1::OperationProgress&)> ProgressPrinter(
     const int now = static_cast<int>(progress.percent()) / 10;
     if (now <= *tenth) return;
     *tenth = now;
-    std::fputs(absl::StrCat("ckpt: ", Describe(progress), "\n").c_str(),
+    std::fputs(absl::StrCat("ckpt: ", RenderProgress(progress), "\n").c_str(),
                stderr);
   };
 }

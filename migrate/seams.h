@@ -48,6 +48,7 @@ class SourceJob {
   struct Steps {
     std::function<void(int image_dir_fd)> begun;
     std::function<absl::Status(const HeldJob&)> hand_over;
+    std::function<void(v1::Phase)> on_phase;  // of the dump
   };
   virtual absl::StatusOr<v1::DumpReport> Leave(
       const v1::MigrationRecord& record, const Steps& steps,

@@ -18,6 +18,10 @@ absl::Status CheckCancel(const RunOptions& options) {
              : absl::OkStatus();
 }
 
+void Enter(const RunOptions& options, v1::Phase phase) {
+  if (options.progress != nullptr) options.progress->Enter(phase);
+}
+
 std::string Words(const absl::Status& status) {
   return absl::StrCat(absl::StatusCodeToString(status.code()), ": ",
                       status.message());
@@ -63,7 +67,8 @@ absl::StatusOr<v1::MigrateReport> Source::Run(v1::MigrationRecord& record,
          absl::StrCat("asked to move ", record.cgroup(), " to ", record.peer()),
          options));
   absl::Status status = FaultPoint("migrate.preparing");
-  if (status.ok()) status = Prepare(record);
+  Enter(options, v1::PHASE_PREFLIGHT);
+  if (status.ok()) status = Prepare(record, options);
   if (status.ok()) status = CheckCancel(options);
   if (status.ok()) {
     status = Go(record, v1::MIGRATION_STATE_LEAVING,
@@ -81,7 +86,8 @@ absl::StatusOr<v1::MigrateReport> Source::Run(v1::MigrationRecord& record,
                       [&](const HeldJob& job) {
                         frozen_at = job.frozen_at;
                         return SwitchOver(record, job, options);
-                      }},
+                      },
+                  .on_phase = [&](v1::Phase phase) { Enter(options, phase); }},
                  options.cancel);
   const auto decided = journal_.IsDecided(record);
   if (!decided.ok() || !*decided) return Abort(record, dumped.status());
@@ -93,6 +99,7 @@ absl::StatusOr<v1::MigrateReport> Source::Run(v1::MigrationRecord& record,
     CKPT_RETURN_IF_ERROR(EndHere(record));
   }
   CKPT_RETURN_IF_ERROR(FaultPoint("migrate.gone"));
+  Enter(options, v1::PHASE_RELEASE);
   auto released = Complete(record);
   if (!released.ok()) {
     return WithMessage(
@@ -107,13 +114,18 @@ absl::StatusOr<v1::MigrateReport> Source::Run(v1::MigrationRecord& record,
   const absl::Time end = options.clock->Now();
   v1::MigrateReport report =
       MakeReport(record, dumped.ok() ? *dumped : v1::DumpReport(), *released);
+  if (options.progress != nullptr) options.progress->Finish(end - frozen_at);
   report.set_downtime_seconds(absl::ToDoubleSeconds(end - frozen_at));
   report.set_total_seconds(absl::ToDoubleSeconds(end - start));
   return report;
 }
 
-absl::Status Source::Prepare(v1::MigrationRecord& record) {
+absl::Status Source::Prepare(v1::MigrationRecord& record,
+                             const RunOptions& options) {
   CKPT_ASSIGN_OR_RETURN(*record.mutable_needs(), job_.Describe(record));
+  if (options.progress != nullptr) {
+    options.progress->SetExpectedBytes(record.needs().image_bytes());
+  }
   absl::Status prepared = peer_.Prepare(record);
   record.clear_needs();
   return prepared;
@@ -123,10 +135,14 @@ absl::Status Source::SwitchOver(v1::MigrationRecord& record, const HeldJob& job,
                                 const RunOptions& options) {
   CKPT_RETURN_IF_ERROR(FaultPoint("migrate.dumped"));
   CKPT_RETURN_IF_ERROR(CheckCancel(options));
+  if (options.progress != nullptr) {
+    options.progress->SetFrozenAt(job.frozen_at);
+  }
   record.set_image_id(job.image_id);
   for (const v1::MigrationTask& task : job.tasks) *record.add_tasks() = task;
   CKPT_RETURN_IF_ERROR(peer_.Send(record, job, options.cancel));
   CKPT_RETURN_IF_ERROR(FaultPoint("migrate.sent"));
+  Enter(options, v1::PHASE_BUILD);
   CKPT_RETURN_IF_ERROR(peer_.Hold(record, options.cancel));
   CKPT_RETURN_IF_ERROR(Go(record, v1::MIGRATION_STATE_READY,
                           "the destination holds the restored job", options));

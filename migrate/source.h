@@ -20,6 +20,7 @@
 #include "base/cancellation.h"
 #include "base/clock.h"
 #include "migrate/journal.h"
+#include "migrate/progress.h"
 #include "migrate/seams.h"
 #include "proto/migration.pb.h"
 
@@ -30,6 +31,8 @@ struct RunOptions {
   Clock* clock = &Clock::Real();
   // Called with each new state.
   std::function<void(const v1::MigrationRecord&)> on_state = nullptr;
+  // Told of phases and times; borrowed, may be null.
+  Progress* progress = nullptr;
   // If set: called when only the decision is missing.  An error aborts.
   std::function<absl::Status()> await_switchover = nullptr;
 };
@@ -65,7 +68,7 @@ class Source {
 
  private:
   // Asks the destination for a place, with what the job needs.
-  absl::Status Prepare(v1::MigrationRecord& record);
+  absl::Status Prepare(v1::MigrationRecord& record, const RunOptions& options);
   absl::Status SwitchOver(v1::MigrationRecord& record, const HeldJob& job,
                           const RunOptions& options);
   absl::Status Abort(v1::MigrationRecord& record, absl::Status why);

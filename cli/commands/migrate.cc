@@ -1,7 +1,12 @@
+#include <cstdio>
+#include <string>
+
+#include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "checkpoint/dump.h"
 #include "cli/command.h"
 #include "cli/common.h"
+#include "cli/operation_printer.h"
 #include "cli/remote_operation.h"
 #include "cli/render.h"
 
@@ -36,16 +41,48 @@ absl::StatusOr<v1::MigrateRequest> ParseRequest(const Arguments& arguments) {
   return request;
 }
 
+// Shows it while it runs: on standard error, or with --json on standard output.
+OperationPrinter Printer(const Arguments& arguments, const Context& context) {
+  if (arguments.Has("json")) return {true, OnTerminal(), context.emit};
+  return {false, OnTerminal(),
+          [](const google::protobuf::Message& message, const std::string&) {
+            const auto& now = static_cast<const v1::Operation&>(message);
+            // Its end is told in another way.
+            if (now.state() == v1::OPERATION_STATE_RUNNING &&
+                now.phase() != v1::PHASE_UNSPECIFIED) {
+              std::fputs(absl::StrCat("ckpt: ", RenderPhase(now), "\n").c_str(),
+                         stderr);
+            }
+            return absl::OkStatus();
+          }};
+}
+
+absl::StatusOr<v1::Operation> Migrate(
+    rpc::Client& remote, const v1::MigrateOperationRequest& request,
+    const Arguments& arguments, const Context& context) {
+  OperationPrinter printer = Printer(arguments, context);
+  return RunOperation(
+      remote, request.operation_id(), context.cancel,
+      [&] { return remote.Migrate(request, nullptr); },
+      [&printer](const v1::Operation& now) {
+        // Nobody may be reading any more; the migration goes on.
+        printer.Show(now).IgnoreError();
+      });
+}
+
 absl::StatusOr<Output> Run(const Arguments& arguments, const Context& context) {
   v1::MigrateOperationRequest request;
   CKPT_ASSIGN_OR_RETURN(*request.mutable_request(), ParseRequest(arguments));
   request.set_operation_id(OperationId(arguments));
   CKPT_ASSIGN_OR_RETURN(const auto remote, NodeFlag(arguments, kLocalAgent));
-  CKPT_ASSIGN_OR_RETURN(
-      const v1::Operation ended,
-      RunOperation(*remote, request.operation_id(), context.cancel,
-                   [&] { return remote->Migrate(request, nullptr); }));
+  CKPT_ASSIGN_OR_RETURN(const v1::Operation ended,
+                        Migrate(*remote, request, arguments, context));
   v1::MigrateReport report = ended.migrate_report();
+  if (arguments.Has("json")) {
+    // A line, as all before.
+    CKPT_RETURN_IF_ERROR(context.emit(report, ""));
+    return Output();
+  }
   std::string text = RenderMigration(report);
   return MakeOutput(std::move(report), std::move(text));
 }

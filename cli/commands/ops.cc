@@ -6,6 +6,7 @@
 #include "base/status.h"
 #include "cli/command.h"
 #include "cli/common.h"
+#include "cli/operation_printer.h"
 #include "cli/remote_operation.h"
 #include "cli/render.h"
 
@@ -19,14 +20,15 @@ absl::StatusOr<Output> List(rpc::Client& remote, const Context& context) {
   return MakeOutput(std::move(list), std::move(text));
 }
 
-absl::StatusOr<Output> Watch(rpc::Client& remote,
+absl::StatusOr<Output> Watch(rpc::Client& remote, const Arguments& arguments,
                              const v1::OperationRequest& request,
                              const Context& context) {
   v1::Operation last;
+  OperationPrinter printer(arguments.Has("json"), OnTerminal(), context.emit);
   const absl::Status status = remote.WatchOperation(
       request, context.cancel, [&](const v1::Operation& operation) {
         last = operation;
-        return context.emit(operation, RenderOperation(operation));
+        return printer.Show(operation);
       });
   // Ctrl-C is how a watch ends before the operation does.
   if (absl::IsCancelled(status) && context.cancel->cancelled()) return Output();
@@ -96,7 +98,7 @@ absl::StatusOr<Output> Run(const Arguments& arguments, const Context& context) {
   if (words.size() == 2) {
     v1::OperationRequest request;
     request.set_operation_id(words[1]);
-    if (words[0] == "watch") return Watch(*remote, request, context);
+    if (words[0] == "watch") return Watch(*remote, arguments, request, context);
     if (words[0] == "cancel") return Cancel(*remote, request, context);
     if (words[0] == "show") return Show(*remote, request, context);
     if (words[0] == "continue") return Continue(*remote, request, context);
@@ -112,22 +114,24 @@ absl::StatusOr<Output> Run(const Arguments& arguments, const Context& context) {
 }  // namespace
 
 Command OpsCommand() {
-  return {"ops",
-          "list, watch, show and cancel the operations of a node's agent",
-          "[watch|show|cancel|continue|decide ID]",
-          "Without words, lists the operations that the agent knows, the "
-          "oldest first.  'watch' prints a line for each\nstep up to the "
-          "operation's end, whose code is the exit status.  'cancel' has it "
-          "undone.  'show' tells what was\ndecided of a migration, and why, "
-          "at either node; 'continue' lets one go on that waits before its\n"
-          "switchover.  'decide', with --keep or --drop, is for a node whose "
-          "other node is lost for ever: wrong,\nit makes two copies run, or "
-          "none.",
-          "ckpt ops watch 4fa1",
-          /*needs_root=*/false,
-          WithNodeFlag({{"keep", "", "decide: the job is that node's"},
-                        {"drop", "", "decide: it is not"}}),
-          &Run};
+  return {
+      "ops",
+      "list, watch, show and cancel the operations of a node's agent",
+      "[watch|show|cancel|continue|decide ID]",
+      "Without words, lists the operations that the agent knows, the "
+      "oldest first.  'watch' prints a line for each\nstep, and each tenth of "
+      "what is sent, up to the operation's end, whose code is the exit "
+      "status; on a terminal\nit shows what is between, too.  'cancel' has it "
+      "undone.  'show' tells what was\ndecided of a migration, and why, "
+      "at either node; 'continue' lets one go on that waits before its\n"
+      "switchover.  'decide', with --keep or --drop, is for a node whose "
+      "other node is lost for ever: wrong,\nit makes two copies run, or "
+      "none.",
+      "ckpt ops watch 4fa1",
+      /*needs_root=*/false,
+      WithNodeFlag({{"keep", "", "decide: the job is that node's"},
+                    {"drop", "", "decide: it is not"}}),
+      &Run};
 }
 
 }  // namespace ckpt::cli
