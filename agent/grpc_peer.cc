@@ -1,5 +1,6 @@
 #include "agent/grpc_peer.h"
 
+#include <cstdint>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -47,7 +48,10 @@ class GrpcPeer : public migrate::Peer {
     announcement.set_cgroup(record.request().cgroup());
     transfer::TransferOptions options;
     options.cancel = cancel;
-    options.on_progress = options_.on_progress;
+    options.on_progress = [this](const v1::OperationProgress& progress) {
+      Count(progress.bytes_wire());
+      if (options_.on_progress != nullptr) options_.on_progress(progress);
+    };
     options.attempts = kSendAttempts;
     push_ = transfer::Push::Begin(*link_, announcement, image_dir_fd, options);
   }
@@ -57,7 +61,13 @@ class GrpcPeer : public migrate::Peer {
     const auto sent = push_->Finish();
     if (!sent.ok()) (void)push_->Discard();
     push_ = nullptr;
-    return sent.status();
+    CKPT_RETURN_IF_ERROR(sent.status());
+    Count(sent->wire_bytes());
+    if (options_.metrics != nullptr) {
+      options_.metrics->Observe(Metrics::Time::kTransfer,
+                                absl::Seconds(sent->seconds()));
+    }
+    return absl::OkStatus();
   }
 
   absl::Status Hold(const v1::MigrationRecord& record,
@@ -88,6 +98,13 @@ class GrpcPeer : public migrate::Peer {
   }
 
  private:
+  // So much was sent since push_ began.
+  void Count(uint64_t bytes) {
+    if (options_.metrics == nullptr || bytes <= counted_) return;
+    options_.metrics->Add(Metrics::Bytes::kSent, bytes - counted_);
+    counted_ = bytes;
+  }
+
   v1::PeerPrepare AboutRecord(const v1::MigrationRecord& record) const {
     v1::PeerPrepare request;
     *request.mutable_record() = record;
@@ -131,6 +148,7 @@ class GrpcPeer : public migrate::Peer {
   const std::shared_ptr<rpc::Channel> channel_;
   const std::unique_ptr<Stub> stub_;
   const std::unique_ptr<transfer::Link> link_;
+  uint64_t counted_ = 0;  // of push_'s threads, until it is finished
   std::unique_ptr<transfer::Push> push_;
 };
 

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "agent/metrics.h"
 #include "migrate/seams.h"
 #include "proto/transfer.pb.h"
 #include "rpc/tls_files.h"
@@ -19,6 +20,7 @@ struct PeerOptions {
   std::string source;  // how this node is reached
   // Called by a thread of the transfer; may be null.
   std::function<void(const v1::OperationProgress&)> on_progress = nullptr;
+  Metrics* metrics = nullptr;  // told of what is sent; borrowed, may be null
 };
 
 // For one migration; by one thread.  Errors of rpc::Channel::Open().

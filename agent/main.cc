@@ -222,7 +222,7 @@ absl::Status Serve(const Options& options, const ServiceManager& manager) {
   WorkerPool calls(kCallLimits);
   WorkerPool watches(kWatchLimits);
   transfer::Receiver receiver(store);
-  TransferDesk transfer_desk(gate, store, receiver);
+  TransferDesk transfer_desk(gate, store, receiver, metrics);
   WorkerPool carriers(kCarrierLimits);
   operations.OnEnd([&metrics](const v1::Operation& operation) {
     metrics.OperationEnded(operation);
@@ -242,7 +242,8 @@ absl::Status Serve(const Options& options, const ServiceManager& manager) {
                           return ConnectPeer({.node = record.peer(),
                                               .tls = options.tls,
                                               .source = source_name.Get(),
-                                              .on_progress = on_progress});
+                                              .on_progress = on_progress,
+                                              .metrics = &metrics});
                         });
   MigrationDesk migration_desk(gate, claims, operations, job_work, migrations);
   WorkerPool peers(kPeerLimits);

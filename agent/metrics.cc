@@ -63,6 +63,7 @@ const char* NameOf(Metrics::Bytes kind) {
 const char* KindOf(const v1::Operation& operation) {
   return operation.has_dump_request()      ? "dump"
          : operation.has_restore_request() ? "restore"
+         : operation.has_migrate_request() ? "migrate"
                                            : "other";
 }
 
@@ -87,6 +88,11 @@ struct Metrics::Registry {
           .Help("Bytes written into images, sent and received")
           .Register(*all);
   std::map<Time, Histogram*> times;
+
+  void CountOperation(const char* kind, absl::StatusCode code) {
+    operations.Add({{"kind", kind}, {"code", absl::StatusCodeToString(code)}})
+        .Increment();
+  }
 };
 
 Metrics::Metrics() : registry_(std::make_unique<Registry>()) {
@@ -128,11 +134,8 @@ void Metrics::CountCall(absl::string_view method, absl::StatusCode code) {
 }
 
 void Metrics::OperationEnded(const v1::Operation& operation) {
-  const auto code = static_cast<absl::StatusCode>(operation.error().code());
-  registry_->operations
-      .Add({{"kind", KindOf(operation)},
-            {"code", absl::StatusCodeToString(code)}})
-      .Increment();
+  registry_->CountOperation(KindOf(operation), static_cast<absl::StatusCode>(
+                                                   operation.error().code()));
   if (operation.has_dump_report()) {
     const v1::DumpReport& report = operation.dump_report();
     Observe(Time::kDump, absl::Seconds(report.times().total_seconds()));
@@ -144,6 +147,17 @@ void Metrics::OperationEnded(const v1::Operation& operation) {
     Observe(Time::kRestore,
             absl::Seconds(operation.restore_report().times().total_seconds()));
   }
+  if (operation.has_migrate_report()) {
+    const v1::MigrateReport& report = operation.migrate_report();
+    Observe(Time::kBlackout, absl::Seconds(report.downtime_seconds()));
+    Add(Bytes::kImage, report.image_bytes());
+  }
+}
+
+void Metrics::TransferEnded(Transfer kind, absl::StatusCode code,
+                            absl::Duration took) {
+  registry_->CountOperation(kind == Transfer::kPush ? "push" : "pull", code);
+  if (code == absl::StatusCode::kOk) Observe(Time::kTransfer, took);
 }
 
 void Metrics::Frozen(const v1::FreezeResponse& response) {

@@ -58,6 +58,10 @@ class Metrics {
   // An operation has ended: ckpt_operations_total{kind, code}, and the times
   // and bytes of its report.
   void OperationEnded(const v1::Operation& operation);
+  // The same for an image that was taken in (PushImage) or given out
+  // (PullImage); the time is that of one that got through.
+  enum class Transfer { kPush, kPull };
+  void TransferEnded(Transfer kind, absl::StatusCode code, absl::Duration took);
   // The times of groups that were frozen.
   void Frozen(const v1::FreezeResponse& response);
 

@@ -59,6 +59,34 @@ TEST(MetricsTest, DumpTellsItsTimesAndBytes) {
   ExpectLine(metrics, "ckpt_bytes_total{kind=\"image\"} 4096");
 }
 
+TEST(MetricsTest, MigrationTellsItsDowntimeAndBytes) {
+  Metrics metrics;
+  v1::Operation migration;
+  migration.mutable_migrate_request();
+  v1::MigrateReport& report = *migration.mutable_migrate_report();
+  report.set_downtime_seconds(0.25);
+  report.set_image_bytes(4096);
+  metrics.OperationEnded(migration);
+  ExpectLine(metrics, "ckpt_operations_total{code=\"OK\",kind=\"migrate\"} 1");
+  ExpectLine(metrics, "ckpt_blackout_seconds_sum 0.25");
+  ExpectLine(metrics, "ckpt_bytes_total{kind=\"image\"} 4096");
+}
+
+TEST(MetricsTest, TransfersHaveTheirKindsAndThoseThatGotThroughTheirTimes) {
+  Metrics metrics;
+  metrics.TransferEnded(Metrics::Transfer::kPush, absl::StatusCode::kOk,
+                        absl::Seconds(2));
+  metrics.TransferEnded(Metrics::Transfer::kPush, absl::StatusCode::kDataLoss,
+                        absl::Seconds(2));
+  metrics.TransferEnded(Metrics::Transfer::kPull, absl::StatusCode::kOk,
+                        absl::Seconds(1));
+  ExpectLine(metrics, "ckpt_operations_total{code=\"OK\",kind=\"push\"} 1");
+  ExpectLine(metrics,
+             "ckpt_operations_total{code=\"DATA_LOSS\",kind=\"push\"} 1");
+  ExpectLine(metrics, "ckpt_operations_total{code=\"OK\",kind=\"pull\"} 1");
+  ExpectLine(metrics, "ckpt_transfer_seconds_sum 3");
+}
+
 TEST(MetricsTest, FailedOperationHasItsCodeAndNoTimes) {
   Metrics metrics;
   v1::Operation restore;

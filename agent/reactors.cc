@@ -2,17 +2,20 @@
 
 namespace ckpt::agent {
 
-WatchCall* WatchCall::Start(WorkerPool& pool, Work work) {
+WatchCall* WatchCall::Start(WorkerPool& pool, Work work, CallEnded ended) {
   auto* const call = new WatchCall;  // deletes itself in OnDone()
-  const absl::Status taken = pool.Submit([call, work = std::move(work)] {
+  const absl::Status taken = pool.Submit([call, work = std::move(work), ended] {
     const absl::Status status =
         work(call->cancel_,
              [call](const v1::WatchEvent& event) { return call->Send(event); });
+    ended(status);
     call->Finish(rpc::ToGrpcStatus(status));
   });
   if (!taken.ok()) {
-    call->Finish(rpc::ToGrpcStatus(absl::ResourceExhaustedError(
-        "too many watch groups of this node already; ask again later")));
+    const absl::Status refused = absl::ResourceExhaustedError(
+        "too many watch groups of this node already; ask again later");
+    ended(refused);
+    call->Finish(rpc::ToGrpcStatus(refused));
   }
   return call;
 }
@@ -36,8 +39,8 @@ void WatchCall::OnWriteDone(bool ok) {
 
 OperationCall* OperationCall::Start(
     WorkerPool& pool, Operations& operations, const std::string& id,
-    std::function<absl::StatusOr<v1::Operation>()> admit) {
-  const Self self(new OperationCall(operations, id));
+    std::function<absl::StatusOr<v1::Operation>()> admit, CallEnded ended) {
+  const Self self(new OperationCall(operations, id, std::move(ended)));
   const absl::MutexLock lock(&self->mutex_);
   self->self_ = self;
   const absl::Status taken = pool.Submit([self, admit = std::move(admit)] {
@@ -92,6 +95,7 @@ void OperationCall::Proceed() {
 void OperationCall::End(const absl::Status& status) {
   if (ended_) return;
   ended_ = true;
+  on_end_(status);
   Finish(rpc::ToGrpcStatus(status));
 }
 

@@ -23,15 +23,16 @@
 
 namespace ckpt::agent {
 
+// Called once with what a call ends with, also when no worker was free.
+using CallEnded = std::function<void(const absl::Status&)>;
+
 // A call with one answer, which a worker gives.
 class UnaryCall : public grpc::ServerUnaryReactor {
  public:
   // `work` fills the answer.  It may use the cancellation as long as it runs.
   using Work = std::function<absl::Status(const Cancellation&)>;
-  // Called once with what is answered, also when no worker was free.
-  using Ended = std::function<void(const absl::Status&)>;
 
-  static UnaryCall* Start(WorkerPool& pool, Work work, Ended ended) {
+  static UnaryCall* Start(WorkerPool& pool, Work work, CallEnded ended) {
     auto* const call = new UnaryCall;  // deletes itself in OnDone()
     const absl::Status taken =
         pool.Submit([call, ended, work = std::move(work)] {
@@ -63,7 +64,7 @@ class WatchCall : public grpc::ServerWriteReactor<v1::WatchEvent> {
   using Emit = std::function<absl::Status(const v1::WatchEvent&)>;
   using Work = std::function<absl::Status(const Cancellation&, const Emit&)>;
 
-  static WatchCall* Start(WorkerPool& pool, Work work);
+  static WatchCall* Start(WorkerPool& pool, Work work, CallEnded ended);
 
   void OnWriteDone(bool ok) override;
   void OnCancel() override { cancel_.Cancel(); }
@@ -87,7 +88,7 @@ class OperationCall : public grpc::ServerWriteReactor<v1::Operation> {
   // `admit` decides, on a worker.
   static OperationCall* Start(
       WorkerPool& pool, Operations& operations, const std::string& id,
-      std::function<absl::StatusOr<v1::Operation>()> admit);
+      std::function<absl::StatusOr<v1::Operation>()> admit, CallEnded ended);
 
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
@@ -96,8 +97,10 @@ class OperationCall : public grpc::ServerWriteReactor<v1::Operation> {
  private:
   using Self = std::shared_ptr<OperationCall>;
 
-  OperationCall(Operations& operations, std::string id)
-      : operations_(operations), id_(std::move(id)) {}
+  OperationCall(Operations& operations, std::string id, CallEnded on_end)
+      : operations_(operations),
+        id_(std::move(id)),
+        on_end_(std::move(on_end)) {}
 
   static void Observe(const Self& self);
   void Tell(const v1::Operation& operation);
@@ -107,6 +110,7 @@ class OperationCall : public grpc::ServerWriteReactor<v1::Operation> {
 
   Operations& operations_;
   const std::string id_;
+  const CallEnded on_end_;
   absl::Mutex mutex_;  // never held while the operations are called
   Self self_ ABSL_GUARDED_BY(mutex_);  // until gRPC is done
   int64_t observer_ ABSL_GUARDED_BY(mutex_) = 0;

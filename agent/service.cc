@@ -8,7 +8,6 @@
 #include "absl/status/status.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "agent/reactors.h"
 #include "agent/transfer_reactors.h"
 #include "base/status.h"
 
@@ -45,9 +44,13 @@ AgentService::Unary* AgentService::Call(const char* method,
         CKPT_ASSIGN_OR_RETURN(*response, answer(caller, cancel));
         return absl::OkStatus();
       },
-      [method, &metrics = desks_.metrics](const absl::Status& status) {
-        metrics.CountCall(method, status.code());
-      });
+      Counting(method));
+}
+
+CallEnded AgentService::Counting(const char* method) const {
+  return [method, &metrics = desks_.metrics](const absl::Status& status) {
+    metrics.CountCall(method, status.code());
+  };
 }
 
 AgentService::Unary* AgentService::Freeze(Context* context,
@@ -101,7 +104,8 @@ grpc::ServerWriteReactor<v1::WatchEvent>* AgentService::Watch(
       desks_.watches,
       [=, this](const Cancellation& cancel, const WatchCall::Emit& emit) {
         return desks_.groups.Watch(caller, *request, cancel, emit);
-      });
+      },
+      Counting("Watch"));
 }
 
 AgentService::Unary* AgentService::Check(Context* context,
@@ -170,17 +174,23 @@ AgentService::Unary* AgentService::RemoveImage(Context* context,
 grpc::ServerBidiReactor<v1::PushRequest, v1::PushReply>*
 AgentService::PushImage(Context* context) {
   const Caller caller = callers_.CallerOf(*context);
-  return PushCall::Start(desks_.carriers, [=, this](PushCaller& call) {
-    return desks_.transfers.Push(caller, call);
-  });
+  return PushCall::Start(
+      desks_.carriers,
+      [=, this](PushCaller& call) {
+        return desks_.transfers.Push(caller, call);
+      },
+      Counting("PushImage"));
 }
 
 grpc::ServerWriteReactor<v1::PullReply>* AgentService::PullImage(
     Context* context, const v1::PullRequest* request) {
   const Caller caller = callers_.CallerOf(*context);
-  return PullCall::Start(desks_.carriers, [=, this](PullCaller& call) {
-    return desks_.transfers.Pull(caller, *request, call);
-  });
+  return PullCall::Start(
+      desks_.carriers,
+      [=, this](PullCaller& call) {
+        return desks_.transfers.Pull(caller, *request, call);
+      },
+      Counting("PullImage"));
 }
 
 AgentService::Unary* AgentService::PinImage(Context* context,
@@ -336,7 +346,8 @@ grpc::ServerWriteReactor<v1::Operation>* AgentService::WatchOperation(
   const Caller caller = callers_.CallerOf(*context);
   return OperationCall::Start(
       desks_.calls, desks_.operations, request->operation_id(),
-      [=, this] { return desks_.jobs.GetOperation(caller, *request); });
+      [=, this] { return desks_.jobs.GetOperation(caller, *request); },
+      Counting("WatchOperation"));
 }
 
 }  // namespace ckpt::agent

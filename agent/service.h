@@ -24,6 +24,7 @@
 #include "agent/metrics.h"
 #include "agent/migration_desk.h"
 #include "agent/operations.h"
+#include "agent/reactors.h"
 #include "agent/run_desk.h"
 #include "agent/transfer_desk.h"
 #include "agent/worker_pool.h"
@@ -131,6 +132,9 @@ class AgentService : public v1::Agent::CallbackService {
   template <typename Response, typename Answer>
   Unary* Call(const char* method, const Context& context, Response* response,
               Answer answer);
+
+  // Counts a call of that method when it ends.
+  CallEnded Counting(const char* method) const;
 
   const Desks desks_;
   const CallerSource callers_;

@@ -13,6 +13,19 @@
 namespace ckpt::agent {
 
 absl::Status TransferDesk::Push(const Caller& caller, PushCaller& call) {
+  Clock& clock = Clock::Real();
+  const absl::Time start = clock.Now();
+  bool transfer = false;
+  absl::Status ended = TakeIn(caller, call, transfer);
+  if (transfer) {
+    metrics_.TransferEnded(Metrics::Transfer::kPush, ended.code(),
+                           clock.Now() - start);
+  }
+  return ended;
+}
+
+absl::Status TransferDesk::TakeIn(const Caller& caller, PushCaller& call,
+                                  bool& transfer) {
   transfer::PushSession session(
       receiver_, [&](const std::string& image, const std::string& cgroup) {
         const absl::Status anywhere = gate_.AdmitVerb(caller, PUSH, image);
@@ -21,6 +34,8 @@ absl::Status TransferDesk::Push(const Caller& caller, PushCaller& call) {
       });
   v1::PushRequest request;
   while (call.Read(&request)) {
+    if (request.has_begin()) transfer = !request.begin().further_stream();
+    metrics_.Add(Metrics::Bytes::kReceived, request.chunk().data().size());
     CKPT_ASSIGN_OR_RETURN(const auto reply, session.Take(request));
     if (reply.has_value() && !call.Write(*reply)) {
       return absl::CancelledError("the caller has gone");
@@ -32,6 +47,20 @@ absl::Status TransferDesk::Push(const Caller& caller, PushCaller& call) {
 absl::Status TransferDesk::Pull(const Caller& caller,
                                 const v1::PullRequest& request,
                                 PullCaller& call) {
+  Clock& clock = Clock::Real();
+  const absl::Time start = clock.Now();
+  absl::Status ended = GiveOut(caller, request, call);
+  // One of the streams stands for the transfer; without any it is a question.
+  if (request.streams() > 0 && request.stream() == 0) {
+    metrics_.TransferEnded(Metrics::Transfer::kPull, ended.code(),
+                           clock.Now() - start);
+  }
+  return ended;
+}
+
+absl::Status TransferDesk::GiveOut(const Caller& caller,
+                                   const v1::PullRequest& request,
+                                   PullCaller& call) {
   CKPT_RETURN_IF_ERROR(gate_.AdmitVerb(caller, PULL, request.image()));
   if (absl::StrContains(request.image(), '/')) {
     return absl::InvalidArgumentError(
@@ -51,6 +80,7 @@ absl::Status TransferDesk::Pull(const Caller& caller,
     const absl::Time start = clock.Now();
     if (!call.Write(reply)) return absl::CancelledError("the caller has gone");
     session->Sent(clock.Now() - start);
+    metrics_.Add(Metrics::Bytes::kSent, reply.chunk().data().size());
   }
 }
 

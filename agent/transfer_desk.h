@@ -7,8 +7,9 @@
 // which its manifest has to confirm; one that goes by the group of its
 // manifest.
 //
-// All calls block, as long as the transfer takes.  Errors: PermissionDenied;
-// those of PushImage and PullImage in proto/agent.proto.
+// Bytes, times and outcomes are counted.  All calls block, as long as the
+// transfer takes.  Errors: PermissionDenied; those of PushImage and PullImage
+// in proto/agent.proto.
 //
 // Thread-safe.  Borrows all for its lifetime.
 #ifndef CKPT_AGENT_TRANSFER_DESK_H_
@@ -19,6 +20,7 @@
 #include "absl/status/status.h"
 #include "agent/caller.h"
 #include "agent/gate.h"
+#include "agent/metrics.h"
 #include "proto/transfer.pb.h"
 #include "store/image_store.h"
 #include "transfer/receiver.h"
@@ -43,17 +45,23 @@ class PullCaller {
 class TransferDesk {
  public:
   TransferDesk(const Gate& gate, const ImageStore& store,
-               transfer::Receiver& receiver)
-      : gate_(gate), store_(store), receiver_(receiver) {}
+               transfer::Receiver& receiver, Metrics& metrics)
+      : gate_(gate), store_(store), receiver_(receiver), metrics_(metrics) {}
 
   absl::Status Push(const Caller& caller, PushCaller& call);
   absl::Status Pull(const Caller& caller, const v1::PullRequest& request,
                     PullCaller& call);
 
  private:
+  // `transfer`: the call stands for its transfer, and is no further stream.
+  absl::Status TakeIn(const Caller& caller, PushCaller& call, bool& transfer);
+  absl::Status GiveOut(const Caller& caller, const v1::PullRequest& request,
+                       PullCaller& call);
+
   const Gate& gate_;
   const ImageStore& store_;
   transfer::Receiver& receiver_;
+  Metrics& metrics_;
 };
 
 }  // namespace ckpt::agent

@@ -9,15 +9,20 @@ namespace {
 
 // Has a worker do the work of a call, and end it.
 template <typename Call, typename Caller, typename Work>
-Call* StartOn(WorkerPool& pool, Call* call, Caller& caller, Work work) {
+Call* StartOn(WorkerPool& pool, Call* call, Caller& caller, Work work,
+              const CallEnded& ended) {
   const absl::Status taken =
-      pool.Submit([call, &caller, work = std::move(work)] {
-        call->Finish(rpc::ToGrpcStatus(work(caller)));
+      pool.Submit([call, &caller, work = std::move(work), ended] {
+        const absl::Status status = work(caller);
+        ended(status);
+        call->Finish(rpc::ToGrpcStatus(status));
       });
   if (!taken.ok()) {
-    call->Finish(rpc::ToGrpcStatus(absl::UnavailableError(
+    const absl::Status refused = absl::UnavailableError(
         "this node's ckptd has as many images on their way as it may, or is "
-        "about to end; try again later")));
+        "about to end; try again later");
+    ended(refused);
+    call->Finish(rpc::ToGrpcStatus(refused));
   }
   return call;
 }
@@ -40,14 +45,16 @@ void Turn::Done(bool ok) {
   ok_ = ok;
 }
 
-PushCall* PushCall::Start(WorkerPool& pool, Work work) {
+PushCall* PushCall::Start(WorkerPool& pool, Work work, CallEnded ended) {
   auto* const call = new PushCall;  // deletes itself in OnDone()
-  return StartOn<PushCall, PushCaller>(pool, call, *call, std::move(work));
+  return StartOn<PushCall, PushCaller>(pool, call, *call, std::move(work),
+                                       ended);
 }
 
-PullCall* PullCall::Start(WorkerPool& pool, Work work) {
+PullCall* PullCall::Start(WorkerPool& pool, Work work, CallEnded ended) {
   auto* const call = new PullCall;  // deletes itself in OnDone()
-  return StartOn<PullCall, PullCaller>(pool, call, *call, std::move(work));
+  return StartOn<PullCall, PullCaller>(pool, call, *call, std::move(work),
+                                       ended);
 }
 
 }  // namespace ckpt::agent

@@ -9,6 +9,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
+#include "agent/reactors.h"
 #include "agent/transfer_desk.h"
 #include "agent/worker_pool.h"
 #include "grpcpp/support/server_callback.h"
@@ -37,7 +38,7 @@ class PushCall : public grpc::ServerBidiReactor<v1::PushRequest, v1::PushReply>,
  public:
   using Work = std::function<absl::Status(PushCaller&)>;
 
-  static PushCall* Start(WorkerPool& pool, Work work);
+  static PushCall* Start(WorkerPool& pool, Work work, CallEnded ended);
 
   void OnReadDone(bool ok) override { read_.Done(ok); }
   void OnWriteDone(bool ok) override { write_.Done(ok); }
@@ -63,7 +64,7 @@ class PullCall : public grpc::ServerWriteReactor<v1::PullReply>,
  public:
   using Work = std::function<absl::Status(PullCaller&)>;
 
-  static PullCall* Start(WorkerPool& pool, Work work);
+  static PullCall* Start(WorkerPool& pool, Work work, CallEnded ended);
 
   void OnWriteDone(bool ok) override { write_.Done(ok); }
   void OnDone() override { delete this; }
