@@ -1,5 +1,7 @@
 #include "agent/grpc_peer.h"
 
+#include <fcntl.h>
+
 #include <cstdint>
 #include <utility>
 
@@ -8,6 +10,7 @@
 #include "absl/time/time.h"
 #include "base/on_cancel.h"
 #include "base/status.h"
+#include "base/unique_fd.h"
 #include "grpcpp/client_context.h"
 #include "proto/peer.grpc.pb.h"
 #include "rpc/channel.h"
@@ -53,13 +56,17 @@ class GrpcPeer : public migrate::Peer {
       if (options_.on_progress != nullptr) options_.on_progress(progress);
     };
     options.attempts = kSendAttempts;
-    push_ = transfer::Push::Begin(*link_, announcement, image_dir_fd, options);
+    // A dump that fails closes its own while push_ may still read.
+    image_dir_ = UniqueFd(::fcntl(image_dir_fd, F_DUPFD_CLOEXEC, 0));
+    push_ =
+        transfer::Push::Begin(*link_, announcement, image_dir_.get(), options);
   }
 
   absl::Status Send(const v1::MigrationRecord&, const migrate::HeldJob&,
                     const Cancellation*) override {
+    // What has arrived of one that failed goes with Abort(): the job does not
+    // stand still for that.
     const auto sent = push_->Finish();
-    if (!sent.ok()) (void)push_->Discard();
     push_ = nullptr;
     CKPT_RETURN_IF_ERROR(sent.status());
     Count(sent->wire_bytes());
@@ -149,6 +156,7 @@ class GrpcPeer : public migrate::Peer {
   const std::unique_ptr<Stub> stub_;
   const std::unique_ptr<transfer::Link> link_;
   uint64_t counted_ = 0;  // of push_'s threads, until it is finished
+  UniqueFd image_dir_;    // of push_
   std::unique_ptr<transfer::Push> push_;
 };
 

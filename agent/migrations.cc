@@ -161,14 +161,20 @@ void Migrations::ResumeAll() {
 }
 
 absl::Status Migrations::Resume(v1::MigrationRecord& record) {
-  const std::string id = record.id();
   if (record.state() == v1::MIGRATION_STATE_HELD &&
-      destination_job_.IsHeld(id)) {
+      destination_job_.IsHeld(record.id())) {
     // The source tells; it is asked when it does not for long.
     const absl::Time since =
         absl::FromUnixNanos(record.steps(record.steps_size() - 1).unix_ns());
     if (absl::Now() < since + kLongestPause) return absl::OkStatus();
-  } else if (record.state() == v1::MIGRATION_STATE_HELD) {
+  }
+  return ResumeNow(record);
+}
+
+absl::Status Migrations::ResumeNow(v1::MigrationRecord& record) {
+  const std::string id = record.id();
+  if (record.state() == v1::MIGRATION_STATE_HELD &&
+      !destination_job_.IsHeld(id)) {
     destination_.LostHold(id);
     CKPT_ASSIGN_OR_RETURN(record, journal_.Find(id));
   }
@@ -253,7 +259,7 @@ absl::Status Migrations::Decide(const std::string& id, bool keep) {
   }
   // Whoever answers decides by itself; and what it says is better than what
   // anybody guesses.
-  const absl::Status resumed = Resume(record);
+  const absl::Status resumed = ResumeNow(record);
   CKPT_ASSIGN_OR_RETURN(record, journal_.Find(id));
   if (resumed.ok() || migrate::IsFinal(record.state())) {
     return absl::FailedPreconditionError(
@@ -262,12 +268,19 @@ absl::Status Migrations::Decide(const std::string& id, bool keep) {
   }
   CKPT_ASSIGN_OR_RETURN(const auto peer, open_peer_(record, nullptr));
   if (!migrate::IsOfSource(record.state())) {
-    if (peer->Decision(record).ok() &&
-        record.state() == v1::MIGRATION_STATE_HELD) {
+    const auto decision = peer->Decision(record);
+    // One that has lost its journal answers, and will never decide.
+    if (decision.ok() && *decision != v1::MIGRATION_DECISION_UNKNOWN) {
       return absl::FailedPreconditionError(
           "the source answers, and has not decided yet: ask it");
     }
     return destination_.Decide(record, keep);
+  }
+  if (keep && record.state() == v1::MIGRATION_STATE_GONE) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the job of migration ", id,
+                     " has left this node: it cannot be kept "
+                     "here; --drop ends asking the destination"));
   }
   return migrate::Source(journal_, source_job_, *peer).GiveUpPeer(record);
 }

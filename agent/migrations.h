@@ -104,6 +104,8 @@ class Migrations {
   }
 
   absl::Status Resume(v1::MigrationRecord& record);
+  // The same without leaving the source its time.
+  absl::Status ResumeNow(v1::MigrationRecord& record);
   absl::Status AwaitSwitchover(const std::string& id,
                                const Cancellation* cancel);
   void ResumeAll();

@@ -16,6 +16,7 @@ namespace ckpt {
 namespace {
 
 constexpr char kImages[] = "/run/store/images";
+constexpr char kMetrics[] = "127.0.0.1:9464";
 constexpr absl::Duration kPause = absl::Milliseconds(20);
 
 absl::Time Soon() { return Clock::Real().Now() + absl::Seconds(90); }
@@ -65,6 +66,17 @@ std::string MigrationLab::Log(int node) const {
   return log.ok() ? *log : "";
 }
 
+std::string MigrationLab::Metrics(int node) const {
+  const auto scraped = network_->node(node).Run(
+      {"python3", "-c",
+       "import sys, urllib.request as u\n"
+       "opener = u.build_opener(u.ProxyHandler({}))\n"
+       "print(opener.open(sys.argv[1]).read().decode())",
+       absl::StrCat("http://", kMetrics, "/metrics")});
+  if (!scraped.ok()) return scraped.status().ToString();
+  return scraped->out + scraped->err;
+}
+
 absl::Status MigrationLab::StartAgent(int node, const std::string& faults) {
   const std::string& tls = certificates_[node - 1];
   Job::Options options;
@@ -80,7 +92,9 @@ absl::Status MigrationLab::StartAgent(int node, const std::string& faults) {
                   "--policy",
                   dir_.File("policy"),
                   "--store",
-                  kImages};
+                  kImages,
+                  "--metrics",
+                  kMetrics};
   options.env = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin"};
   if (!faults.empty()) options.env.push_back("CKPT_FAULT=" + faults);
   options.output_path = dir_.File(absl::StrCat("ckptd", node));
@@ -137,7 +151,8 @@ absl::Status MigrationLab::StartJob(const WorkloadSpec& spec,
   Job::Options options;
   options.argv = spec.CommandLine(path);
   options.cgroups = {groups_[0].get()};
-  CKPT_RETURN_IF_ERROR(network_->node(1).Start(options).status());
+  CKPT_ASSIGN_OR_RETURN(const Job job, network_->node(1).Start(options));
+  job_pid_ = job.pid();
   return WaitForBeats(status_path_, 3, Soon());
 }
 
@@ -170,14 +185,28 @@ CommandResult MigrationLab::Migrate(int from, const std::string& id,
   return Ckpt(from, words);
 }
 
-absl::StatusOr<Job> MigrationLab::StartMigration(int from,
-                                                 const std::string& id) {
+absl::StatusOr<Job> MigrationLab::StartMigration(
+    int from, const std::string& id, const std::vector<std::string>& flags) {
   Job::Options options;
   options.argv = MigrationWords(from, id);
+  options.argv.insert(options.argv.end(), flags.begin(), flags.end());
   options.argv.insert(options.argv.begin(), RunfilesPath("cli/ckpt"));
   options.env = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin"};
   options.output_path = dir_.File("migrate");
   return network_->node(from).Start(options);
+}
+
+absl::Status MigrationLab::AwaitMigration(int node, const std::string& id,
+                                          const std::string& state) {
+  const std::string wanted = absl::StrCat("migration ", id, ": ", state, "\n");
+  CommandResult shown;
+  const bool there = Await([&] {
+    shown = Ckpt(node, {"ops", "show", id});
+    return absl::StartsWith(shown.out, wanted);
+  });
+  return there ? absl::OkStatus()
+               : absl::DeadlineExceededError(
+                     absl::StrCat(shown.out, shown.err, Log(node)));
 }
 
 absl::StatusOr<std::vector<std::string>> MigrationLab::Images(int node) const {

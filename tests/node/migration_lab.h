@@ -56,7 +56,12 @@ class MigrationLab {
                         const std::vector<std::string>& flags = {});
   CommandResult Ckpt(int node, const std::vector<std::string>& words);
   // The same without waiting; what it prints goes to File("migrate").
-  absl::StatusOr<Job> StartMigration(int from, const std::string& id);
+  absl::StatusOr<Job> StartMigration(
+      int from, const std::string& id,
+      const std::vector<std::string>& flags = {});
+  // Waits until a node's journal has the migration in that state: "READY".
+  absl::Status AwaitMigration(int node, const std::string& id,
+                              const std::string& state);
 
   // Waits until the job runs at one node, and nothing of it is left at the
   // other, nor any image, whole or pending; which node it is, or 0.
@@ -67,7 +72,11 @@ class MigrationLab {
   std::vector<pid_t> Tasks(int node) const {
     return groups_[node - 1]->Processes();
   }
+  // Of the job's root, as the node numbers it.
+  pid_t job_pid() const { return job_pid_; }
   std::string Log(int node) const;
+  // What Prometheus would read of a node's agent.
+  std::string Metrics(int node) const;
 
   // Names in a node's store; the journals are ".migrations".
   absl::StatusOr<std::vector<std::string>> Images(int node) const;
@@ -94,6 +103,7 @@ class MigrationLab {
   std::unique_ptr<NodeNetwork> network_;
   std::unique_ptr<TestCgroup> groups_[2];
   pid_t agents_[2] = {0, 0};  // in their nodes
+  pid_t job_pid_ = 0;
 };
 
 }  // namespace ckpt
