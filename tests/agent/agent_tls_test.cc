@@ -47,7 +47,8 @@ class AgentTlsTest : public AgentTest {
     const std::string policy = absl::StrCat(
         "rule { client: 'spiffe://test/controller' verb: ALL cgroup: '/' }\n",
         "rule { client: 'watcher' verb: STATUS cgroup: '", group, "' }\n",
-        "rule { client: 'watcher' verb: FREEZE cgroup: '/elsewhere' }");
+        "rule { client: 'watcher' verb: FREEZE verb: MIGRATE ",
+        "cgroup: '/elsewhere' }");
     ASSERT_NO_FATAL_FAILURE(
         StartAgent("", policy,
                    {"--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0",
@@ -181,6 +182,32 @@ TEST_F(AgentTlsTest, VerbGroupAndNameThatThePolicyDoesNotAllowAreRefused) {
   ExpectAudited({"client stranger", "\"allowed\":false"});
 }
 
+// Of a job that somebody wants to have: neither dumped nor sent anywhere.
+TEST_F(AgentTlsTest, MigrationThatThePolicyDoesNotAllowIsRefused) {
+  ASSERT_NO_FATAL_FAILURE(StartNode(node_));
+  const std::vector<std::string> words = {"migrate", "--cgroup", Group(),
+                                          "--to", "127.0.0.1:1"};
+  const auto expect = [&](const std::string& tls, int code,
+                          const std::string& why) {
+    const CommandResult refused = AskWith(tls, words);
+    EXPECT_EQ(refused.exit_status, code) << refused.err;
+    EXPECT_TRUE(absl::StrContains(refused.err, why)) << refused.err;
+    ExpectUntouched();
+  };
+  // Elsewhere it may; the stranger nowhere.
+  expect(watcher_, kPermissionDenied, "client watcher may not MIGRATE");
+  ExpectAudited(
+      {"client watcher", "\"verb\":\"MIGRATE\"", "\"allowed\":false"});
+  expect(ca_.Make("stranger"), kPermissionDenied, "client stranger");
+  ExpectAudited(
+      {"client stranger", "\"verb\":\"MIGRATE\"", "\"allowed\":false"});
+  TestCa other;
+  expect(other.Make("spiffe://test/controller"), kUnauthenticated,
+         "its certificate is of another authority");
+  const CommandResult operations = AskWith(controller_, {"ops"});
+  EXPECT_EQ(operations.out, "no operations\n") << operations.err;
+}
+
 TEST_F(AgentTlsTest, CertificatesOfAnotherAuthorityAndExpiredOnesAreRefused) {
   ASSERT_NO_FATAL_FAILURE(StartNode(node_));
   TestCa other;
@@ -206,6 +233,15 @@ TEST_F(AgentTlsTest, ClientWithoutACertificateIsRefused) {
   v1::FreezeResponse response;
   EXPECT_EQ(v1::Agent::NewStub(channel)
                 ->Freeze(&context, request, &response)
+                .error_code(),
+            grpc::StatusCode::UNAVAILABLE);
+  grpc::ClientContext migrate_context;
+  v1::MigrateOperationRequest migrate;
+  migrate.set_operation_id("m");
+  migrate.mutable_request()->set_cgroup(Group());
+  v1::Operation operation;
+  EXPECT_EQ(v1::Agent::NewStub(channel)
+                ->Migrate(&migrate_context, migrate, &operation)
                 .error_code(),
             grpc::StatusCode::UNAVAILABLE);
   ExpectUntouched();
