@@ -44,6 +44,8 @@ std::string RenderPhase(const v1::Operation& operation);
 // estimate.
 std::string RenderProgress(const v1::OperationProgress& progress,
                            bool about = false);
+// "LEAVING".
+std::string MigrationStateWord(v1::MigrationState state);
 std::string RenderMigration(const v1::MigrateReport& report);
 std::string RenderMigrationRecord(const v1::MigrationRecord& record);
 

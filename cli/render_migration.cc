@@ -7,14 +7,11 @@
 #include "cli/text.h"
 
 namespace ckpt::cli {
-namespace {
 
-std::string StateWord(v1::MigrationState state) {
+std::string MigrationStateWord(v1::MigrationState state) {
   const std::string name = v1::MigrationState_Name(state);
   return std::string(absl::StripPrefix(name, "MIGRATION_STATE_"));
 }
-
-}  // namespace
 
 std::string RenderMigration(const v1::MigrateReport& report) {
   std::string text = absl::StrCat(
@@ -33,13 +30,13 @@ std::string RenderMigration(const v1::MigrateReport& report) {
 }
 
 std::string RenderMigrationRecord(const v1::MigrationRecord& record) {
-  std::string text =
-      absl::StrCat("migration ", record.id(), ": ", StateWord(record.state()),
-                   "\n", Row("other node", record.peer()),
-                   Row("group", record.cgroup()), Row("image", record.image()));
+  std::string text = absl::StrCat(
+      "migration ", record.id(), ": ", MigrationStateWord(record.state()), "\n",
+      Row("other node", record.peer()), Row("group", record.cgroup()),
+      Row("image", record.image()));
   for (const v1::MigrationStep& step : record.steps()) {
     absl::StrAppendFormat(&text, "  %-23s %-10s %s\n", Date(step.unix_ns()),
-                          StateWord(step.state()), step.why());
+                          MigrationStateWord(step.state()), step.why());
   }
   return text;
 }

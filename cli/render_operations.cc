@@ -23,8 +23,7 @@ std::string State(const v1::Operation& operation) {
 
 std::string PhaseWord(const v1::Operation& operation) {
   if (operation.has_migrate_request()) {
-    return Word(v1::MigrationState_Name(operation.migration_state()),
-                "MIGRATION_STATE_");
+    return MigrationStateWord(operation.migration_state());
   }
   if (operation.phase() == v1::PHASE_UNSPECIFIED) return "-";
   return Word(v1::Phase_Name(operation.phase()), "PHASE_");

@@ -50,7 +50,10 @@ OperationPrinter Printer(const Arguments& arguments, const Context& context) {
             // Its end is told in another way.
             if (now.state() == v1::OPERATION_STATE_RUNNING &&
                 now.phase() != v1::PHASE_UNSPECIFIED) {
-              std::fputs(absl::StrCat("ckpt: ", RenderPhase(now), "\n").c_str(),
+              std::fputs(absl::StrCat("ckpt: ",
+                                      MigrationStateWord(now.migration_state()),
+                                      " ", RenderPhase(now), "\n")
+                             .c_str(),
                          stderr);
             }
             return absl::OkStatus();
