@@ -1,8 +1,10 @@
 #include "transfer/arriving_files.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/memory/memory.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "store/manifest.h"
@@ -13,6 +15,30 @@ namespace {
 
 // How much a crash of the machine may cost.
 constexpr uint64_t kSyncBytes = uint64_t{256} << 20;
+
+// The bounds of what arrives are those of what is listed, too: all of it, holes
+// included, is going to be read.
+absl::Status CheckSizes(const v1::Manifest& manifest,
+                        const v1::ImageAnnouncement& announcement) {
+  uint64_t left = announcement.bytes_total() != 0 ? announcement.bytes_total()
+                                                  : kMaxImageBytes;
+  if (static_cast<size_t>(manifest.files_size()) > kMaxFiles) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the manifest of image ", announcement.image(),
+                     " lists more than ", kMaxFiles, " files; it is refused"));
+  }
+  for (const v1::ManifestFile& file : manifest.files()) {
+    if (file.size_bytes() > std::min(left, kMaxFileBytes)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "the manifest of image ", announcement.image(), " gives file '",
+          absl::CHexEscape(file.name().substr(0, 200)), "' ", file.size_bytes(),
+          " bytes: more than there may be, or than were announced; it is "
+          "refused"));
+    }
+    left -= file.size_bytes();
+  }
+  return absl::OkStatus();
+}
 
 }  // namespace
 
@@ -137,6 +163,7 @@ absl::StatusOr<v1::ArrivalResult> ArrivingFiles::Commit(
                      decoded->job().cgroup(), "', and was announced as of '",
                      announcement_.cgroup(), "'; it is refused"));
   }
+  CKPT_RETURN_IF_ERROR(CheckSizes(*decoded, announcement_));
   auto committed = image_->Commit(manifest);
   if (absl::IsDataLoss(committed.status())) {
     return AppendError(committed.status(), "removing what has arrived",

@@ -32,6 +32,8 @@ inline constexpr size_t kChunkBytes = 512 << 10;
 inline constexpr size_t kPageBytes = 4096;
 // The longest file: more than any memory, less than what overflows.
 inline constexpr uint64_t kMaxFileBytes = uint64_t{1} << 44;
+// All files of an image, where nothing was announced.
+inline constexpr uint64_t kMaxImageBytes = kMaxFileBytes;
 // Files of an image, and the manifest that lists them: 3 MiB, so that it, or
 // the list of what has arrived of them, is one message of gRPC's usual size.
 inline constexpr size_t kMaxFiles = 40'000;

@@ -8,6 +8,8 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "base/file.h"
 #include "gtest/gtest.h"
 #include "store/arriving_image.h"
 #include "store/manifest.h"
@@ -200,6 +202,36 @@ TEST_F(HostileTest, ManifestThatListsAPathIsRefused) {
   v1::PushRequest commit;
   commit.mutable_commit()->set_manifest(EncodeManifest(manifest));
   EXPECT_TRUE(absl::IsInvalidArgument(Send({Begin(), commit})));
+}
+
+TEST_F(HostileTest, ManifestBeyondTheBoundsIsRefusedBeforeAFileIsMade) {
+  const auto commit = [](const v1::Manifest& listed) {
+    v1::Manifest manifest = listed;
+    manifest.mutable_job()->set_cgroup("/jobs/a");
+    v1::PushRequest request;
+    request.mutable_commit()->set_manifest(EncodeManifest(manifest));
+    return request;
+  };
+  v1::PushRequest announced = Begin();
+  announced.mutable_begin()->set_bytes_total(6000);
+  v1::Manifest manifest;
+  manifest.add_files()->set_name("pages-1.img");
+  manifest.mutable_files(0)->set_size_bytes(6001);
+  EXPECT_TRUE(absl::IsInvalidArgument(Send({announced, commit(manifest)})));
+  manifest.mutable_files(0)->set_size_bytes(kMaxFileBytes + 1);
+  EXPECT_TRUE(absl::IsInvalidArgument(Send({Begin(), commit(manifest)})));
+  manifest.mutable_files(0)->set_size_bytes(kMaxFileBytes);
+  manifest.add_files()->set_name("pages-2.img");
+  manifest.mutable_files(1)->set_size_bytes(1);
+  EXPECT_TRUE(absl::IsInvalidArgument(Send({Begin(), commit(manifest)})));
+  manifest.clear_files();
+  for (size_t i = 0; i <= kMaxFiles; ++i) {
+    manifest.add_files()->set_name(absl::StrCat("f", i));
+  }
+  EXPECT_TRUE(absl::IsInvalidArgument(Send({Begin(), commit(manifest)})));
+  const auto names = ListDirectory(store_.directory() + "/.ckpt-arriving-job");
+  ASSERT_TRUE(names.ok());
+  EXPECT_EQ(*names, std::vector<std::string>{".arrival-record"});
 }
 
 TEST_F(HostileTest, AnotherTransferToTheNameHasToWait) {
