@@ -262,6 +262,22 @@ TEST_P(MigrateLossTest, DestinationOfALostSourceDropsTheJob) {
   EXPECT_FALSE(lab_.Tasks(1).empty());
 }
 
+// It answers, and will never decide: its store was lost.
+TEST_P(MigrateLossTest, SourceWithoutItsJournalIsNoObstacle) {
+  ASSERT_NO_FATAL_FAILURE(Start("migrate.ready=kill"));
+  EXPECT_NE(lab_.Migrate(1, "m").exit_status, 0);
+  ASSERT_EQ(lab_.AwaitAgentGone(1), absl::OkStatus());
+  ASSERT_EQ(
+      lab_.node(1).RunOrError({"rm", "-r", "/run/store/images/.migrations"}),
+      absl::OkStatus());
+  ASSERT_EQ(lab_.StartAgent(1), absl::OkStatus());
+  const CommandResult decided = lab_.Ckpt(2, {"ops", "decide", "m", "--drop"});
+  EXPECT_EQ(decided.exit_status, 0) << decided.err << lab_.Log(2);
+  EXPECT_TRUE(absl::StrContains(decided.out, "migration m: DROPPED"))
+      << decided.out;
+  ExpectOneCopyAt(1);
+}
+
 // The destination is lost when the job has left: it is where it was kept.
 TEST_P(MigrateLossTest, SourceOfALostDestinationEndsAskingAndHasTheImage) {
   ASSERT_NO_FATAL_FAILURE(Start("", "migrate.release_asked=kill"));
