@@ -126,6 +126,9 @@ class FakeJobWork : public JobWork {
     job.set_cgroup(found->second);
     return job;
   }
+  absl::StatusOr<ImageOrigin> OriginOf(const std::string& image) override {
+    return origins[image];
+  }
   absl::StatusOr<v1::CheckReport> Check(
       const v1::CheckRequest& request) override {
     v1::CheckReport report;
@@ -174,6 +177,7 @@ class FakeJobWork : public JobWork {
 
   FakeGroups groups;
   std::map<std::string, std::string> images;  // name -> path of its group
+  std::map<std::string, ImageOrigin> origins;
   std::set<std::string> damaged;
   std::vector<std::string> done;
   std::function<void()> meanwhile;

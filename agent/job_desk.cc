@@ -137,6 +137,29 @@ absl::StatusOr<GroupPlace> JobDesk::Destination(
                             : request.hierarchy());
 }
 
+absl::Status JobDesk::CheckOrigin(const Caller& caller,
+                                  const v1::RestoreRequest& request) {
+  if (gate_.MaySee(caller, RESTORE, "/")) return absl::OkStatus();
+  CKPT_ASSIGN_OR_RETURN(const ImageOrigin origin,
+                        work_.OriginOf(request.image()));
+  v1::CriuOptions options;
+  options.set_root(origin.options.root());
+  *options.mutable_external() = origin.options.external();
+  absl::string_view what;
+  if (!CheckRemoteCriu(options).ok()) {
+    what = "was made with --root or --external for files of a node";
+  } else if (origin.arrived &&
+             request.output_policy() == v1::OUTPUT_POLICY_TRUNCATE) {
+    what = "was sent by another node, which says what files to cut";
+  } else {
+    return absl::OkStatus();
+  }
+  return absl::PermissionDeniedError(absl::StrCat(
+      "image ", request.image(), " ", what, ": that is for a caller with ",
+      "RESTORE of cgroup /, or for a ckpt on the node itself; nothing was "
+      "started"));
+}
+
 absl::StatusOr<v1::Operation> JobDesk::Restore(
     const Caller& caller, const v1::RestoreOperationRequest& request) {
   v1::RestoreRequest restore = request.request();
@@ -159,6 +182,7 @@ absl::StatusOr<v1::Operation> JobDesk::Restore(
   }
   paths.push_back(place.path);
   CKPT_RETURN_IF_ERROR(gate_.Admit(caller, RESTORE, paths, restore.image()));
+  if (!known.ok()) CKPT_RETURN_IF_ERROR(CheckOrigin(caller, restore));
   wanted.set_cgroup(place.directory);
   restore.set_cgroup(place.directory);
   return operations_.Start(wanted, [&]() -> absl::StatusOr<Operations::Work> {

@@ -71,6 +71,10 @@ class JobDesk {
                           const std::string& image);
   absl::StatusOr<v1::Operation> AdmitOperation(const Caller& caller, Verb verb,
                                                const std::string& id);
+  // What only root of the node, or who has the verb everywhere, may have a
+  // restore do because the image says so.
+  absl::Status CheckOrigin(const Caller& caller,
+                           const v1::RestoreRequest& request);
   // Where a restore leads, by the request or by the image.
   absl::StatusOr<GroupPlace> Destination(const v1::RestoreRequest& request);
 

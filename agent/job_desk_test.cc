@@ -142,6 +142,39 @@ TEST_F(JobDeskTest, RestoreNeedsTheRightOnBothGroups) {
   EXPECT_EQ(work_.done, Done());
 }
 
+TEST_F(JobDeskTest, WhatAnImageSaysNamesNoFilesUnlessTheCallerMayDoAll) {
+  work_.origins["mine"].options.set_root("/elsewhere");
+  EXPECT_TRUE(absl::IsPermissionDenied(
+      desk_.Restore(seven_, Restore("one", "mine")).status()));
+  work_.origins["mine"].options.clear_root();
+  work_.origins["mine"].options.add_external("mnt[/etc]:x");
+  EXPECT_TRUE(absl::IsPermissionDenied(
+      desk_.Restore(seven_, Restore("one", "mine")).status()));
+  EXPECT_TRUE(desk_.Restore(root_, Restore("one", "mine")).ok());
+  Settle();
+  work_.origins["mine"].options.clear_external();
+  work_.origins["mine"].options.add_external("pipe:[7]");
+  EXPECT_TRUE(desk_.Restore(seven_, Restore("two", "mine")).ok());
+  Settle();
+  EXPECT_EQ(work_.done.size(), 2);
+}
+
+TEST_F(JobDeskTest, ImageOfAnotherNodeCutsNoFilesUnlessTheCallerMayDoAll) {
+  v1::RestoreOperationRequest request = Restore("one", "mine");
+  request.mutable_request()->set_output_policy(v1::OUTPUT_POLICY_TRUNCATE);
+  work_.origins["mine"].arrived = true;
+  EXPECT_TRUE(
+      absl::IsPermissionDenied(desk_.Restore(seven_, request).status()));
+  EXPECT_EQ(work_.done, Done());
+  EXPECT_TRUE(desk_.Restore(root_, request).ok());
+  Settle();
+  work_.origins["mine"].arrived = false;
+  request.set_operation_id("two");
+  EXPECT_TRUE(desk_.Restore(seven_, request).ok());
+  Settle();
+  EXPECT_EQ(work_.done.size(), 2);
+}
+
 TEST_F(JobDeskTest, ImagesGoByTheGroupOfTheirJob) {
   EXPECT_TRUE(desk_.GetImage(seven_, ImageNamed("mine")).ok());
   EXPECT_TRUE(desk_.VerifyImage(seven_, ImageNamed("mine")).ok());

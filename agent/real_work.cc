@@ -135,6 +135,12 @@ absl::StatusOr<v1::ManifestJob> RealJobWork::JobOf(const std::string& image) {
   return opened.manifest().job();
 }
 
+absl::StatusOr<ImageOrigin> RealJobWork::OriginOf(const std::string& image) {
+  CKPT_ASSIGN_OR_RETURN(const Image opened, store_.Open(image));
+  return ImageOrigin{.arrived = opened.arrived(),
+                     .options = opened.manifest().options()};
+}
+
 absl::StatusOr<v1::CheckReport> RealJobWork::Check(
     const v1::CheckRequest& request) {
   return preflight::Check(request, {.store = &store_, .criu = criu_});

@@ -46,6 +46,7 @@ class RealJobWork : public JobWork {
                                       v1::Hierarchy hierarchy) override;
   absl::StatusOr<GroupPlace> PlaceOf(const std::string& directory) override;
   absl::StatusOr<v1::ManifestJob> JobOf(const std::string& image) override;
+  absl::StatusOr<ImageOrigin> OriginOf(const std::string& image) override;
   absl::StatusOr<v1::CheckReport> Check(
       const v1::CheckRequest& request) override;
   absl::StatusOr<v1::ImageListReport> List() override;

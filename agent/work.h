@@ -53,6 +53,12 @@ class GroupWork {
       const std::function<absl::Status(const v1::WatchEvent&)>& emit) = 0;
 };
 
+// What an image brings along for its restore.
+struct ImageOrigin {
+  bool arrived = false;  // from another node
+  v1::ManifestOptions options;
+};
+
 // The same for jobs and images.  The errors are those of node/images.h,
 // checkpoint/dump.h and restore/restore.h.
 class JobWork {
@@ -68,6 +74,7 @@ class JobWork {
 
   // What the image's manifest tells of the job.
   virtual absl::StatusOr<v1::ManifestJob> JobOf(const std::string& image) = 0;
+  virtual absl::StatusOr<ImageOrigin> OriginOf(const std::string& image) = 0;
 
   // Errors: those of preflight/preflight.h.
   virtual absl::StatusOr<v1::CheckReport> Check(

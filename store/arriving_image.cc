@@ -139,7 +139,9 @@ absl::Status ArrivingImage::CheckFiles(const v1::Manifest& manifest) {
   CKPT_ASSIGN_OR_RETURN(const std::vector<std::string> names,
                         ListDirectoryAt(dir_.get(), "."));
   for (const std::string& name : names) {
-    if (absl::StartsWith(name, kArrivingOwnPrefix) || name == kManifestFile) {
+    // The mark, too, may be there since a commit that was interrupted.
+    if (absl::StartsWith(name, kArrivingOwnPrefix) || name == kManifestFile ||
+        name == kArrivedFile) {
       continue;
     }
     if (known.count(name) == 0) {
@@ -172,6 +174,9 @@ absl::StatusOr<v1::Manifest> ArrivingImage::Commit(absl::string_view bytes) {
   CKPT_RETURN_IF_ERROR(CheckNames(manifest, name_));
   CKPT_RETURN_IF_ERROR(CheckFiles(manifest));
   CKPT_RETURN_IF_ERROR(FaultPoint("store.before_manifest"));
+  CKPT_RETURN_IF_ERROR(
+      OpenAt(dir_.get(), kArrivedFile, O_WRONLY | O_CREAT | O_NOFOLLOW, 0600)
+          .status());
   CKPT_RETURN_IF_ERROR(WriteManifest(dir_.get(), bytes, path_));
   // An image can be opened while its writer still holds it.
   if (::flock(dir_.get(), LOCK_SH) != 0) {

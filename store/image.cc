@@ -102,6 +102,13 @@ Image::Image(UniqueFd dir, std::string path, std::string name,
 
 bool Image::pinned() const { return IsPinned(dir_.get()); }
 
+bool Image::arrived() const {
+  struct stat about = {};
+  return ::fstatat(dir_.get(), kArrivedFile, &about, AT_SYMLINK_NOFOLLOW) ==
+             0 ||
+         errno != ENOENT;
+}
+
 absl::Status Image::Verify() const {
   // The manifest again: it may have been exchanged since Open().
   const absl::StatusOr<v1::Manifest> now = ReadManifest(dir_.get(), path_);

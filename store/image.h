@@ -36,6 +36,9 @@ class Image {
   const v1::Manifest& manifest() const { return manifest_; }
   // Now; see ImageStore::Pin().
   bool pinned() const;
+  // Whether another node has sent it, or sent it on: what its manifest says is
+  // that node's word.
+  bool arrived() const;
 
   // OK if the directory holds what was sealed, bit by bit: every file that the
   // manifest lists, with that size and that SHA-256, and no other.  What CRIU

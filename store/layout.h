@@ -20,6 +20,9 @@ inline constexpr char kRestoreStatsFile[] = "stats-restore";
 // In the image, empty: it is not to be removed (store/pin.h).
 inline constexpr char kPinFile[] = "ckpt-pinned";
 
+// In the image, empty: another node has sent it (store/arriving_image.h).
+inline constexpr char kArrivedFile[] = "ckpt-arrived";
+
 // Beside images, followed by NAME-XXXXXX: one being written, one being removed.
 inline constexpr char kPendingPrefix[] = ".ckpt-pending-";
 inline constexpr char kRemovedPrefix[] = ".ckpt-removed-";
@@ -37,11 +40,13 @@ inline bool IsPagesFile(absl::string_view name) {
 inline constexpr char kArrivingOwnPrefix[] = ".arrival-";
 
 // What may appear in an image without belonging to it: CRIU's figures, the pin,
-// the directories .criu.* that a restore leaves if it is killed, and the record
-// of an image that arrived, if its receiver was killed right after.
+// the mark of one that has arrived, the directories .criu.* that a restore
+// leaves if it is killed, and the record of an image that arrived, if its
+// receiver was killed right after.
 inline bool IsNoPartOfImage(absl::string_view name) {
   return name == kDumpStatsFile || name == kRestoreStatsFile ||
-         name == kPinFile || absl::StartsWith(name, ".criu.") ||
+         name == kPinFile || name == kArrivedFile ||
+         absl::StartsWith(name, ".criu.") ||
          absl::StartsWith(name, kArrivingOwnPrefix);
 }
 

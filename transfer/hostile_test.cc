@@ -94,7 +94,8 @@ TEST_F(HostileTest, MessagesOutOfOrderAreRefused) {
 TEST_F(HostileTest, NamesThatArePathsAreRefused) {
   for (const char* const name :
        {"../outside", "/etc/passwd", "a/b", "..", ".", "", ".hidden",
-        "ckpt-manifest.pb", "ckpt-pinned", "stats-dump", ".arrival-record"}) {
+        "ckpt-manifest.pb", "ckpt-pinned", "ckpt-arrived", "stats-dump",
+        ".arrival-record"}) {
     EXPECT_TRUE(absl::IsInvalidArgument(Send({Begin(), Chunk(name)}))) << name;
   }
   EXPECT_TRUE(
