@@ -89,7 +89,9 @@ absl::StatusOr<v1::Operation> Operations::Start(const v1::Operation& wanted,
   // Before anything is done, or it might be done again.
   CKPT_RETURN_IF_ERROR(log_.Save(entry->operation));
   const absl::Status submitted =
-      pool_.Submit([this, entry, work = std::move(work)] { Run(entry, work); });
+      pool_.Submit([this, entry, work = std::move(work)]() mutable {
+        Run(entry, std::move(work));
+      });
   if (!submitted.ok()) {
     log_.Remove(wanted.id());
     return submitted;
@@ -99,7 +101,7 @@ absl::StatusOr<v1::Operation> Operations::Start(const v1::Operation& wanted,
   return entry->operation;
 }
 
-void Operations::Run(const EntryPtr& entry, const Work& work) {
+void Operations::Run(const EntryPtr& entry, Work work) {
   v1::Operation result;
   absl::Status status;
   if (entry->cancel.cancelled()) {
@@ -123,6 +125,8 @@ void Operations::Run(const EntryPtr& entry, const Work& work) {
              },
          .result = &result});
   }
+  // Whoever hears of the end may start the next one on the same group.
+  work = nullptr;
   Change(*entry, [&](v1::Operation& operation) {
     operation.set_ended_unix_ns(NowUnixNs());
     if (status.ok()) {

@@ -46,6 +46,7 @@ class Operations {
     std::function<void(const std::function<void(v1::Operation&)>&)> change;
     v1::Operation* result;  // to be filled with a report
   };
+  // What it holds is let go before its end is told.
   using Work = std::function<absl::Status(const Running&)>;
   // Called for a new operation alone: checks and reserves what it needs.
   using Prepare = std::function<absl::StatusOr<Work>()>;
@@ -94,7 +95,7 @@ class Operations {
   };
   using EntryPtr = std::shared_ptr<Entry>;
 
-  void Run(const EntryPtr& entry, const Work& work);
+  void Run(const EntryPtr& entry, Work work);
   void Change(Entry& entry, const std::function<void(v1::Operation&)>& change);
   void Tell(const Entry& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<EntryPtr> Find(const std::string& id)

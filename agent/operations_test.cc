@@ -1,6 +1,7 @@
 #include "agent/operations.h"
 
 #include <map>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -93,6 +94,37 @@ TEST_F(OperationsTest, SuccessHasTheReportAndIsWrittenDown) {
   EXPECT_EQ(ended.dump_report().processes(), 7);
   EXPECT_GE(ended.ended_unix_ns(), ended.asked_unix_ns());
   EXPECT_EQ(log_.saved["one"].state(), v1::OPERATION_STATE_SUCCEEDED);
+}
+
+TEST_F(OperationsTest, WhatItHeldIsFreeWhenItsEndIsTold) {
+  auto claim = std::make_shared<int>(0);
+  const std::weak_ptr<int> watch = claim;
+  ASSERT_TRUE(operations_
+                  .Start(Wanted("one"),
+                         [&]() -> absl::StatusOr<Operations::Work> {
+                           return [this, claim = std::move(claim)](
+                                      const Operations::Running&) {
+                             begun_.Notify();
+                             release_.WaitForNotification();
+                             return absl::OkStatus();
+                           };
+                         })
+                  .ok());
+  begun_.WaitForNotification();
+  EXPECT_FALSE(watch.expired());
+  absl::Notification ended;
+  bool was_free = false;
+  ASSERT_TRUE(operations_
+                  .Observe("one",
+                           [&](const v1::Operation& operation) {
+                             if (!HasEnded(operation)) return;
+                             was_free = watch.expired();
+                             ended.Notify();
+                           })
+                  .ok());
+  release_.Notify();
+  ended.WaitForNotification();
+  EXPECT_TRUE(was_free);
 }
 
 TEST_F(OperationsTest, FailureHasCodeMessageAndNoReport) {
