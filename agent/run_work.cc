@@ -31,8 +31,10 @@ run::JobRegistry& Registry() { return run::JobRegistry::Default(); }
 // has become shorter goes on from its new end.
 absl::Status ReadPart(const std::string& path, off_t offset,
                       v1::JobLogChunk& chunk) {
-  CKPT_ASSIGN_OR_RETURN(const UniqueFd file,
-                        OpenAt(AT_FDCWD, path, O_RDONLY | O_NONBLOCK));
+  // The job may own the directory, and have put a link to anything there.
+  CKPT_ASSIGN_OR_RETURN(
+      const UniqueFd file,
+      OpenAt(AT_FDCWD, path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY));
   struct stat about = {};
   if (::fstat(file.get(), &about) != 0) {
     return ErrnoToStatus(errno, "stat", path);

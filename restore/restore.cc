@@ -116,6 +116,7 @@ class RestoreOperation : public criu::Notifications {
 
   absl::optional<Image> image_;
   ImageContents contents_;
+  std::string root_directory_;  // of the job's files; "": as everybody's
   std::vector<v1::CutFile> cuts_;
   std::vector<std::string> made_groups_;  // group_ and above, from above
   std::unique_ptr<freezer::Cgroup> group_;
@@ -144,12 +145,13 @@ absl::Status RestoreOperation::OpenImage() {
   CKPT_ASSIGN_OR_RETURN(contents_, ReadContents(image_->dir_fd()));
   WarnOfPipes();
   CKPT_RETURN_IF_ERROR(CheckHost(image_->manifest()));
-  const std::string root = request_.criu().root().empty()
-                               ? image_->manifest().options().root()
-                               : request_.criu().root();
-  CKPT_ASSIGN_OR_RETURN(cuts_, PlanOutput(image_->manifest().job(), root,
-                                          request_.output_policy()));
-  CKPT_RETURN_IF_ERROR(CheckFiles(contents_, root, cuts_));
+  root_directory_ = request_.criu().root().empty()
+                        ? image_->manifest().options().root()
+                        : request_.criu().root();
+  CKPT_ASSIGN_OR_RETURN(cuts_,
+                        PlanOutput(image_->manifest().job(), root_directory_,
+                                   request_.output_policy()));
+  CKPT_RETURN_IF_ERROR(CheckFiles(contents_, root_directory_, cuts_));
   return WaitForPids(contents_, proc_, clock_,
                      std::min(deadline_, clock_.Now() + kReapLimit),
                      environment_.cancel);
@@ -223,7 +225,7 @@ absl::Status RestoreOperation::PrepareGroup() {
 }
 
 absl::Status RestoreOperation::CutFiles() {
-  CKPT_RETURN_IF_ERROR(CutBack(cuts_));
+  CKPT_RETURN_IF_ERROR(CutBack(root_directory_, cuts_));
   *report_.mutable_cut_files() = {cuts_.begin(), cuts_.end()};
   return absl::OkStatus();
 }

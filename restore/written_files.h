@@ -5,7 +5,10 @@
 //       const std::vector<v1::CutFile> cuts,
 //       PlanOutput(manifest.job(), root, v1::OUTPUT_POLICY_TRUNCATE));
 //   ... every other check ...
-//   CKPT_RETURN_IF_ERROR(CutBack(cuts));
+//   CKPT_RETURN_IF_ERROR(CutBack(root, cuts));
+//
+// The job's user may have replaced its files, or directories above them, by
+// links to others' meanwhile: no link below `root` is followed to cut a file.
 //
 // Thread-safe.
 #ifndef CKPT_RESTORE_WRITTEN_FILES_H_
@@ -24,15 +27,17 @@ namespace ckpt::restore {
 // What the policy does to the files that have grown; touches nothing.  Paths
 // have `root` (--root, or "") in front.  Files that are missing are for
 // CheckFiles() to name.
-//   FailedPrecondition: the policy refuses (file and sizes are named); or a
-//     file is shorter than it was, so that the job's output is lost
+//   FailedPrecondition: the policy refuses (file and sizes are named); a file
+//     is shorter than it was, so that the job's output is lost; or one that is
+//     to be cut is behind a symbolic link
 absl::StatusOr<std::vector<v1::CutFile>> PlanOutput(const v1::ManifestJob& job,
                                                     const std::string& root,
                                                     v1::OutputPolicy policy);
 
 // Cuts each to its `to_bytes`.  The error of the first that cannot be; those
-// before it are cut.
-absl::Status CutBack(const std::vector<v1::CutFile>& cuts);
+// before it are cut.  FailedPrecondition: it is not the file that was planned.
+absl::Status CutBack(const std::string& root,
+                     const std::vector<v1::CutFile>& cuts);
 
 }  // namespace ckpt::restore
 

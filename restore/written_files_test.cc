@@ -1,5 +1,8 @@
 #include "restore/written_files.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <fstream>
 #include <string>
 
@@ -60,9 +63,41 @@ TEST_F(WrittenFilesTest, TruncateCutsGrownFilesOnlyWhenTold) {
   EXPECT_EQ((*cuts)[0].from_bytes(), 6U);
   EXPECT_EQ((*cuts)[0].to_bytes(), 4U);
   EXPECT_EQ(ReadFile(path).value(), "123456");
-  ASSERT_TRUE(CutBack(*cuts).ok());
+  ASSERT_TRUE(CutBack(dir_.path(), *cuts).ok());
   EXPECT_EQ(ReadFile(path).value(), "1234");
   EXPECT_EQ(ReadFile(log).value(), "1");
+}
+
+TEST_F(WrittenFilesTest, NoLinkIsFollowedToCutAFile) {
+  const std::string other = dir_.File("other");
+  std::ofstream(other) << "123456";
+  const std::string path = Add("a", "123456", 4, false);
+  const auto cuts = Plan(v1::OUTPUT_POLICY_TRUNCATE);
+  ASSERT_TRUE(cuts.ok()) << cuts.status();
+
+  ASSERT_EQ(::unlink(path.c_str()), 0);
+  ASSERT_EQ(::symlink(other.c_str(), path.c_str()), 0);
+
+  EXPECT_TRUE(absl::IsFailedPrecondition(CutBack(dir_.path(), *cuts)));
+  ExpectRefused(v1::OUTPUT_POLICY_TRUNCATE, "behind a symbolic link");
+  EXPECT_EQ(ReadFile(other).value(), "123456");
+}
+
+TEST_F(WrittenFilesTest, NoLinkedDirectoryIsEnteredToCutAFile) {
+  ASSERT_EQ(::mkdir(dir_.File("real").c_str(), 0700), 0);
+  ASSERT_EQ(::symlink("real", dir_.File("linked").c_str()), 0);
+  Add("linked/a", "123456", 4, false);
+  ExpectRefused(v1::OUTPUT_POLICY_TRUNCATE, "behind a symbolic link");
+  EXPECT_EQ(ReadFile(dir_.File("real/a")).value(), "123456");
+}
+
+TEST_F(WrittenFilesTest, FileThatHasChangedSinceIsNotCut) {
+  const std::string path = Add("a", "123456", 4, false);
+  const auto cuts = Plan(v1::OUTPUT_POLICY_TRUNCATE);
+  ASSERT_TRUE(cuts.ok()) << cuts.status();
+  std::ofstream(path, std::ios::app) << "7";
+  EXPECT_TRUE(absl::IsFailedPrecondition(CutBack(dir_.path(), *cuts)));
+  EXPECT_EQ(ReadFile(path).value(), "1234567");
 }
 
 TEST_F(WrittenFilesTest, AppendLeavesLogsAndRefusesOthers) {
