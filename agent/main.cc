@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -101,6 +102,15 @@ void CatchSignals() {
 void Log(absl::string_view text) {
   const std::string line = absl::StrCat("ckptd: ", text, "\n");
   (void)!::write(STDERR_FILENO, line.data(), line.size());
+}
+
+// A job that leaves takes a descriptor for each of its processes, and a caller
+// of ours one for each connection.
+void RaiseDescriptorLimit() {
+  rlimit limit = {};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  (void)::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 absl::StatusOr<Policy> LoadPolicy(const Options& options) {
@@ -317,6 +327,7 @@ int Main(int argc, char** argv) {
     return 0;
   }
   CatchSignals();
+  RaiseDescriptorLimit();
   const ServiceManager manager = ServiceManager::FromEnvironment();
   const absl::Status status =
       ::geteuid() == 0

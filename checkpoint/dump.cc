@@ -181,6 +181,10 @@ absl::Status DumpOperation::FreezeAndVerify() {
     frozen_at_ = start;
   }
   CKPT_ASSIGN_OR_RETURN(tree_, ProcessTree(proc_, job_.root));
+  if (environment_.hand_over != nullptr) {
+    // Before anything is written that might have to be thrown away.
+    CKPT_ASSIGN_OR_RETURN(leaving_, LeavingTree::Open(tree_, proc_));
+  }
   return CheckTasks(proc_, tree_, held_ == nullptr ? nullptr : &clock_);
 }
 
@@ -247,7 +251,6 @@ absl::Status DumpOperation::HandItOver() {
   CKPT_RETURN_IF_ERROR(held_->FreezeSeized(
       {.deadline = clock_.Now() + absl::Seconds(kFreezeLimitSeconds),
        .cancel = environment_.cancel}));
-  CKPT_ASSIGN_OR_RETURN(leaving_, LeavingTree::Open(tree_, proc_));
   CKPT_RETURN_IF_ERROR(ArmGuardian());
   EnterPhase(v1::PHASE_COMMIT);
   CKPT_ASSIGN_OR_RETURN(manifest_, pending_->Seal(std::move(manifest_)));

@@ -1,6 +1,7 @@
 #include "checkpoint/hand_over.h"
 
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -27,12 +28,29 @@ absl::StatusOr<std::string> CheckHandOver(const v1::DumpRequest& request,
   return absl::StrCat(directory, "/", over->decision_name);
 }
 
+namespace {
+
+absl::Status TooMany(size_t processes) {
+  rlimit limit = {};
+  (void)::getrlimit(RLIMIT_NOFILE, &limit);
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "the job has ", processes,
+      " processes, and of each a descriptor is "
+      "needed to let it leave, but only ",
+      limit.rlim_cur,
+      " may be open here: "
+      "raise the limit (ulimit -n, LimitNOFILE= of ckptd's unit)"));
+}
+
+}  // namespace
+
 absl::StatusOr<std::unique_ptr<LeavingTree>> LeavingTree::Open(
     const std::vector<pid_t>& tree, ProcFs& proc) {
   auto leaving = std::make_unique<LeavingTree>();
   for (const pid_t pid : tree) {
     UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
     if (!pidfd.ok()) {
+      if (errno == EMFILE) return TooMany(tree.size());
       return ErrnoToStatus(errno, "hold on to process", absl::StrCat(pid));
     }
     CKPT_ASSIGN_OR_RETURN(const ThreadStat stat, proc.Stat(pid));
