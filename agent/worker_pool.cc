@@ -1,5 +1,6 @@
 #include "agent/worker_pool.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -21,7 +22,8 @@ WorkerPool::~WorkerPool() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-absl::Status WorkerPool::Submit(std::function<void()> work) {
+absl::Status WorkerPool::Submit(std::function<void()> work,
+                                const std::string& caller) {
   const absl::MutexLock lock(&mutex_);
   if (closed_) {
     return absl::UnavailableError(
@@ -32,8 +34,24 @@ absl::Status WorkerPool::Submit(std::function<void()> work) {
         "this node's ckptd has too much to do (", working_, " at work, ",
         queue_.size(), " waiting); nothing was done; ask again later"));
   }
-  queue_.push_back(std::move(work));
+  const Load load = LoadOf(caller);
+  if (HasShare(caller) &&
+      load.working + load.waiting >= limits_.share + limits_.waiting / 2) {
+    return absl::UnavailableError(
+        absl::StrCat("this node's ckptd has too much to do for ", caller, " (",
+                     load.working, " at work, ", load.waiting,
+                     " waiting); nothing was done; ask again later"));
+  }
+  ++loads_[caller].waiting;
+  queue_.push_back({caller, std::move(work)});
   return absl::OkStatus();
+}
+
+WorkerPool::Queue::iterator WorkerPool::Next() {
+  return std::find_if(queue_.begin(), queue_.end(), [this](const Item& item) {
+    return !HasShare(item.caller) ||
+           LoadOf(item.caller).working < limits_.share;
+  });
 }
 
 void WorkerPool::Close() {
@@ -49,19 +67,25 @@ bool WorkerPool::AwaitIdle(absl::Duration limit) {
 
 void WorkerPool::Run() {
   while (true) {
-    std::function<void()> work;
+    Item item;
     {
       const absl::MutexLock lock(&mutex_);
       mutex_.Await(absl::Condition(this, &WorkerPool::HasNext));
-      if (queue_.empty()) return;
-      work = std::move(queue_.front());
-      queue_.pop_front();
+      const auto next = Next();
+      if (next == queue_.end()) return;
+      item = std::move(*next);
+      queue_.erase(next);
+      Load& load = loads_[item.caller];
+      --load.waiting;
+      ++load.working;
       ++working_;
     }
-    work();
-    work = nullptr;  // what it holds goes before it counts as done
+    item.work();
+    item.work = nullptr;  // what it holds goes before it counts as done
     const absl::MutexLock lock(&mutex_);
     --working_;
+    Load& load = loads_[item.caller];
+    if (--load.working + load.waiting == 0) loads_.erase(item.caller);
   }
 }
 

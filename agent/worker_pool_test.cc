@@ -45,6 +45,41 @@ TEST(WorkerPoolTest, RefusesMoreThanItsLimit) {
   EXPECT_EQ(done, 1);
 }
 
+TEST(WorkerPoolTest, CallerWithMuchToDoDoesNotKeepOthersWaiting) {
+  Blocker one, two;
+  WorkerPool pool({.threads = 3, .waiting = 4, .share = 2});
+  ASSERT_EQ(pool.Submit(one.Work(), "a"), absl::OkStatus());
+  ASSERT_EQ(pool.Submit(two.Work(), "a"), absl::OkStatus());
+  one.begun.WaitForNotification();
+  two.begun.WaitForNotification();
+  std::atomic<int> done{0};
+  ASSERT_EQ(pool.Submit([&done] { ++done; }, "a"), absl::OkStatus());
+
+  absl::Notification served;
+  ASSERT_EQ(pool.Submit([&served] { served.Notify(); }, "b"), absl::OkStatus());
+  served.WaitForNotification();
+  EXPECT_EQ(done, 0);
+
+  one.released.Notify();
+  two.released.Notify();
+  EXPECT_TRUE(pool.AwaitIdle(absl::InfiniteDuration()));
+  EXPECT_EQ(done, 1);
+}
+
+TEST(WorkerPoolTest, CallerHasOnlyHalfOfTheQueue) {
+  Blocker blocker;
+  std::atomic<int> done{0};
+  WorkerPool pool({.threads = 2, .waiting = 2, .share = 1});
+  ASSERT_EQ(pool.Submit(blocker.Work(), "a"), absl::OkStatus());
+  blocker.begun.WaitForNotification();
+  ASSERT_EQ(pool.Submit([&done] { ++done; }, "a"), absl::OkStatus());
+  EXPECT_TRUE(absl::IsUnavailable(pool.Submit([&done] { ++done; }, "a")));
+  EXPECT_EQ(pool.Submit([&done] { ++done; }, "b"), absl::OkStatus());
+  blocker.released.Notify();
+  EXPECT_TRUE(pool.AwaitIdle(absl::InfiniteDuration()));
+  EXPECT_EQ(done, 2);
+}
+
 TEST(WorkerPoolTest, WorksInParallel) {
   Blocker one, other;
   WorkerPool pool({.threads = 2});
