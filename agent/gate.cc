@@ -7,6 +7,7 @@
 #include "absl/time/time.h"
 #include "agent/audit.pb.h"
 #include "base/status.h"
+#include "base/utf8.h"
 #include "google/protobuf/util/json_util.h"
 
 namespace ckpt::agent {
@@ -21,6 +22,16 @@ absl::Status Denied(const Caller& caller, Verb verb, absl::string_view what) {
 
 std::string Now() {
   return absl::FormatTime(absl::RFC3339_full, absl::Now(), absl::UTCTimeZone());
+}
+
+// Names are the caller's to choose, and may be as long as a request.
+constexpr size_t kMostSubjectBytes = 1000;
+constexpr size_t kMostCgroups = 100;
+
+std::string Cut(absl::string_view subject) {
+  if (subject.size() <= kMostSubjectBytes) return ToUtf8(subject);
+  return absl::StrCat(ToUtf8(subject.substr(0, kMostSubjectBytes)), " ... (",
+                      subject.size(), " bytes)");
 }
 
 std::string TextOf(const AuditLine& line) {
@@ -40,8 +51,15 @@ void Gate::Write(const Caller& caller, Verb verb,
   line.set_time(Now());
   line.set_caller(caller.name);
   line.set_verb(Verb_Name(verb));
-  for (const std::string& cgroup : cgroups) line.add_cgroups(cgroup);
-  line.set_subject(std::string(subject));
+  for (const std::string& cgroup : cgroups) {
+    if (line.cgroups_size() == kMostCgroups) {
+      line.add_cgroups(
+          absl::StrCat("and ", cgroups.size() - kMostCgroups, " more"));
+      break;
+    }
+    line.add_cgroups(cgroup);
+  }
+  line.set_subject(Cut(subject));
   line.set_allowed(allowed);
   line.set_address(caller.address);
   audit_(TextOf(line));

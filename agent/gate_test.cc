@@ -91,6 +91,16 @@ TEST_F(GateTest, FirstLookAtAnAllowedVerbIsNoDecision) {
   EXPECT_TRUE(lines_.empty());
 }
 
+TEST_F(GateTest, LongNamesAreCut) {
+  (void)gate_.AdmitVerb(Seven(), KILL, std::string(1 << 20, 'x'));
+  EXPECT_LT(lines_[0].size(), 2000);
+  EXPECT_TRUE(absl::StrContains(OnlyLine().subject(), "1048576 bytes"));
+  lines_.clear();
+  (void)gate_.Admit(Seven(), KILL, std::vector<std::string>(500, "/a"), "");
+  EXPECT_EQ(OnlyLine().cgroups_size(), 101);
+  EXPECT_EQ(OnlyLine().cgroups(100), "and 400 more");
+}
+
 TEST_F(GateTest, NameWithLineBreaksCannotForgeALine) {
   (void)gate_.AdmitVerb(Seven(), KILL, "x\naudit {\"allowed\":true}\n");
   ASSERT_EQ(lines_.size(), 1);

@@ -19,8 +19,8 @@ class GrpcServer : public CallerServer {
  public:
   GrpcServer(const Desks& desks, const Caller& caller)
       : service_(desks, CallerSource::Of(caller)),
-        peer_service_(desks.migrations, desks.peers, desks.metrics,
-                      CallerSource::Of(caller)) {
+        peer_service_(desks.migrations, desks.peers, desks.verdicts,
+                      desks.metrics, CallerSource::Of(caller)) {
     grpc::ServerBuilder builder;
     builder.RegisterService(&service_);
     builder.RegisterService(&peer_service_);

@@ -63,13 +63,23 @@ namespace {
 // sysexits(3) EX_USAGE, as ckpt.
 constexpr int kUsageError = 64;
 
-// Calls that end soon, and watches: each takes a thread.
-constexpr WorkerPool::Limits kCallLimits = {.threads = 8, .waiting = 256};
-constexpr WorkerPool::Limits kWatchLimits = {.threads = 16, .waiting = 0};
-// Streams of images: four transfers of four streams.
-constexpr WorkerPool::Limits kCarrierLimits = {.threads = 16, .waiting = 0};
-// The other nodes of migrations: each may take one for as long as a restore.
-constexpr WorkerPool::Limits kPeerLimits = {.threads = 8, .waiting = 64};
+// Calls that end soon, those that may wait for a job or read a whole image, and
+// watches: each takes a thread.
+constexpr WorkerPool::Limits kCallLimits = {
+    .threads = 8, .waiting = 256, .share = 6};
+constexpr WorkerPool::Limits kLongCallLimits = {
+    .threads = 16, .waiting = 128, .share = 12};
+constexpr WorkerPool::Limits kWatchLimits = {
+    .threads = 32, .waiting = 0, .share = 16};
+// Streams of images: of one caller, four transfers of four streams.
+constexpr WorkerPool::Limits kCarrierLimits = {
+    .threads = 32, .waiting = 0, .share = 16};
+// The other nodes of migrations: each may take one for as long as a restore;
+// and what is asked once that is done, which must not wait for it.
+constexpr WorkerPool::Limits kPeerLimits = {
+    .threads = 8, .waiting = 64, .share = 6};
+constexpr WorkerPool::Limits kVerdictLimits = {
+    .threads = 8, .waiting = 64, .share = 6};
 // Dumps and restores that wait for a worker.
 constexpr size_t kWaitingOperations = 64;
 // After a second signal: what an operation needs to be undone.
@@ -230,6 +240,7 @@ absl::Status Serve(const Options& options, const ServiceManager& manager) {
   RealRunWork run_work(store);
   RunDesk run_desk(gate, claims, job_work, run_work);
   WorkerPool calls(kCallLimits);
+  WorkerPool long_calls(kLongCallLimits);
   WorkerPool watches(kWatchLimits);
   transfer::Receiver receiver(store);
   TransferDesk transfer_desk(gate, store, receiver, metrics);
@@ -257,9 +268,11 @@ absl::Status Serve(const Options& options, const ServiceManager& manager) {
                         });
   MigrationDesk migration_desk(gate, claims, operations, job_work, migrations);
   WorkerPool peers(kPeerLimits);
-  const Desks desks = {metrics,    group_desk,     job_desk, run_desk,
-                       operations, calls,          watches,  transfer_desk,
-                       carriers,   migration_desk, peers};
+  WorkerPool verdicts(kVerdictLimits);
+  const Desks desks = {metrics,       group_desk, job_desk,       run_desk,
+                       operations,    calls,      long_calls,     watches,
+                       transfer_desk, carriers,   migration_desk, peers,
+                       verdicts};
 
   if (::mkdir(RunDirectory().c_str(), 0755) != 0 && errno != EEXIST) {
     return ErrnoToStatus(errno, "make directory", RunDirectory());

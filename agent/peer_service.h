@@ -15,13 +15,15 @@
 namespace ckpt::agent {
 
 // Thread-safe.  Borrows desk and workers, of which a call may take one for as
-// long as a restore takes.
+// long as a restore takes, and those for verdicts: what is asked of jobs that
+// are held, or have been decided on, does not wait for other jobs.
 class PeerService : public v1::Peer::CallbackService {
  public:
-  PeerService(MigrationDesk& desk, WorkerPool& workers, Metrics& metrics,
-              CallerSource callers)
+  PeerService(MigrationDesk& desk, WorkerPool& workers, WorkerPool& verdicts,
+              Metrics& metrics, CallerSource callers)
       : desk_(desk),
         workers_(workers),
+        verdicts_(verdicts),
         metrics_(metrics),
         callers_(std::move(callers)) {}
 
@@ -42,13 +44,14 @@ class PeerService : public v1::Peer::CallbackService {
  private:
   // Has `ask` called with caller and request, and fills the response.
   template <typename Request, typename Response>
-  Unary* Serve(const char* method,
+  Unary* Serve(WorkerPool& workers, const char* method,
                absl::StatusOr<Response> (MigrationDesk::*ask)(const Caller&,
                                                               const Request&),
                Context* context, const Request* request, Response* response);
 
   MigrationDesk& desk_;
   WorkerPool& workers_;
+  WorkerPool& verdicts_;
   Metrics& metrics_;
   const CallerSource callers_;
 };

@@ -2,15 +2,18 @@
 
 namespace ckpt::agent {
 
-WatchCall* WatchCall::Start(WorkerPool& pool, Work work, CallEnded ended) {
+WatchCall* WatchCall::Start(WorkerPool& pool, const std::string& caller,
+                            Work work, CallEnded ended) {
   auto* const call = new WatchCall;  // deletes itself in OnDone()
-  const absl::Status taken = pool.Submit([call, work = std::move(work), ended] {
-    const absl::Status status =
-        work(call->cancel_,
-             [call](const v1::WatchEvent& event) { return call->Send(event); });
-    ended(status);
-    call->Finish(rpc::ToGrpcStatus(status));
-  });
+  const absl::Status taken = pool.Submit(
+      [call, work = std::move(work), ended] {
+        const absl::Status status = work(
+            call->cancel_,
+            [call](const v1::WatchEvent& event) { return call->Send(event); });
+        ended(status);
+        call->Finish(rpc::ToGrpcStatus(status));
+      },
+      caller);
   if (!taken.ok()) {
     const absl::Status refused = absl::ResourceExhaustedError(
         "too many watch groups of this node already; ask again later");
@@ -38,20 +41,23 @@ void WatchCall::OnWriteDone(bool ok) {
 }
 
 OperationCall* OperationCall::Start(
-    WorkerPool& pool, Operations& operations, const std::string& id,
-    std::function<absl::StatusOr<v1::Operation>()> admit, CallEnded ended) {
+    WorkerPool& pool, const std::string& caller, Operations& operations,
+    const std::string& id, std::function<absl::StatusOr<v1::Operation>()> admit,
+    CallEnded ended) {
   const Self self(new OperationCall(operations, id, std::move(ended)));
   const absl::MutexLock lock(&self->mutex_);
   self->self_ = self;
-  const absl::Status taken = pool.Submit([self, admit = std::move(admit)] {
-    const auto admitted = admit();
-    if (admitted.ok()) {
-      Observe(self);
-      return;
-    }
-    const absl::MutexLock lock(&self->mutex_);
-    self->End(admitted.status());
-  });
+  const absl::Status taken = pool.Submit(
+      [self, admit = std::move(admit)] {
+        const auto admitted = admit();
+        if (admitted.ok()) {
+          Observe(self);
+          return;
+        }
+        const absl::MutexLock lock(&self->mutex_);
+        self->End(admitted.status());
+      },
+      caller);
   if (!taken.ok()) self->End(taken);
   return self.get();
 }

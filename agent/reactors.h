@@ -32,14 +32,17 @@ class UnaryCall : public grpc::ServerUnaryReactor {
   // `work` fills the answer.  It may use the cancellation as long as it runs.
   using Work = std::function<absl::Status(const Cancellation&)>;
 
-  static UnaryCall* Start(WorkerPool& pool, Work work, CallEnded ended) {
+  // `caller` is whose share of the pool it takes.
+  static UnaryCall* Start(WorkerPool& pool, const std::string& caller,
+                          Work work, CallEnded ended) {
     auto* const call = new UnaryCall;  // deletes itself in OnDone()
-    const absl::Status taken =
-        pool.Submit([call, ended, work = std::move(work)] {
+    const absl::Status taken = pool.Submit(
+        [call, ended, work = std::move(work)] {
           const absl::Status status = work(call->cancel_);
           ended(status);
           call->Finish(rpc::ToGrpcStatus(status));
-        });
+        },
+        caller);
     if (!taken.ok()) {
       ended(taken);
       call->Finish(rpc::ToGrpcStatus(taken));
@@ -64,7 +67,8 @@ class WatchCall : public grpc::ServerWriteReactor<v1::WatchEvent> {
   using Emit = std::function<absl::Status(const v1::WatchEvent&)>;
   using Work = std::function<absl::Status(const Cancellation&, const Emit&)>;
 
-  static WatchCall* Start(WorkerPool& pool, Work work, CallEnded ended);
+  static WatchCall* Start(WorkerPool& pool, const std::string& caller,
+                          Work work, CallEnded ended);
 
   void OnWriteDone(bool ok) override;
   void OnCancel() override { cancel_.Cancel(); }
@@ -87,7 +91,8 @@ class OperationCall : public grpc::ServerWriteReactor<v1::Operation> {
  public:
   // `admit` decides, on a worker.
   static OperationCall* Start(
-      WorkerPool& pool, Operations& operations, const std::string& id,
+      WorkerPool& pool, const std::string& caller, Operations& operations,
+      const std::string& id,
       std::function<absl::StatusOr<v1::Operation>()> admit, CallEnded ended);
 
   void OnWriteDone(bool ok) override;

@@ -14,6 +14,10 @@
 namespace ckpt::agent {
 namespace {
 
+constexpr double kDefaultSeconds = 10;
+// A worker waits meanwhile: whoever wants to wait longer asks again.
+constexpr double kMostSeconds = 3600;
+
 // The request, with a timeout that ends when the caller's deadline does.
 template <typename Request>
 Request WithinDeadline(const Request& request,
@@ -25,21 +29,22 @@ Request WithinDeadline(const Request& request,
   const double asked = request.timeout_seconds() > 0 ? request.timeout_seconds()
                                                      : default_seconds;
   // Zero would mean the default.
-  bounded.set_timeout_seconds(std::max(std::min(asked, left), 1e-3));
+  bounded.set_timeout_seconds(
+      std::max(std::min({asked, left, kMostSeconds}), 1e-3));
   return bounded;
 }
-
-constexpr double kDefaultSeconds = 10;
 
 }  // namespace
 
 template <typename Response, typename Answer>
-AgentService::Unary* AgentService::Call(const char* method,
-                                        const Context& context,
-                                        Response* response, Answer answer) {
+AgentService::Unary* AgentService::CallOn(WorkerPool& pool, const char* method,
+                                          const Context& context,
+                                          Response* response, Answer answer) {
+  Caller caller = callers_.CallerOf(context);
+  const std::string name = caller.name;
   return UnaryCall::Start(
-      desks_.calls,
-      [caller = callers_.CallerOf(context), response,
+      pool, name,
+      [caller = std::move(caller), response,
        answer = std::move(answer)](const Cancellation& cancel) -> absl::Status {
         CKPT_ASSIGN_OR_RETURN(*response, answer(caller, cancel));
         return absl::OkStatus();
@@ -53,17 +58,33 @@ CallEnded AgentService::Counting(const char* method) const {
   };
 }
 
+template <typename Response, typename Answer>
+AgentService::Unary* AgentService::Call(const char* method,
+                                        const Context& context,
+                                        Response* response, Answer answer) {
+  return CallOn(desks_.calls, method, context, response, std::move(answer));
+}
+
+template <typename Response, typename Answer>
+AgentService::Unary* AgentService::LongCall(const char* method,
+                                            const Context& context,
+                                            Response* response, Answer answer) {
+  return CallOn(desks_.long_calls, method, context, response,
+                std::move(answer));
+}
+
 AgentService::Unary* AgentService::Freeze(Context* context,
                                           const v1::FreezeRequest* request,
                                           v1::FreezeResponse* response) {
-  return Call("Freeze", *context, response,
-              [=, this](const Caller& caller, const Cancellation& cancel) {
-                auto frozen = desks_.groups.Freeze(
-                    caller, WithinDeadline(*request, *context, kDefaultSeconds),
-                    cancel);
-                if (frozen.ok()) desks_.metrics.Frozen(*frozen);
-                return frozen;
-              });
+  return LongCall("Freeze", *context, response,
+                  [=, this](const Caller& caller, const Cancellation& cancel) {
+                    auto frozen = desks_.groups.Freeze(
+                        caller,
+                        WithinDeadline(*request, *context, kDefaultSeconds),
+                        cancel);
+                    if (frozen.ok()) desks_.metrics.Frozen(*frozen);
+                    return frozen;
+                  });
 }
 
 AgentService::Unary* AgentService::Thaw(Context* context,
@@ -89,19 +110,20 @@ AgentService::Unary* AgentService::Status(Context* context,
 AgentService::Unary* AgentService::Kill(Context* context,
                                         const v1::KillRequest* request,
                                         v1::KillResponse* response) {
-  return Call("Kill", *context, response,
-              [=, this](const Caller& caller, const Cancellation& cancel) {
-                return desks_.groups.Kill(
-                    caller, WithinDeadline(*request, *context, kDefaultSeconds),
-                    cancel);
-              });
+  return LongCall("Kill", *context, response,
+                  [=, this](const Caller& caller, const Cancellation& cancel) {
+                    return desks_.groups.Kill(
+                        caller,
+                        WithinDeadline(*request, *context, kDefaultSeconds),
+                        cancel);
+                  });
 }
 
 grpc::ServerWriteReactor<v1::WatchEvent>* AgentService::Watch(
     Context* context, const v1::WatchRequest* request) {
   const Caller caller = callers_.CallerOf(*context);
   return WatchCall::Start(
-      desks_.watches,
+      desks_.watches, caller.name,
       [=, this](const Cancellation& cancel, const WatchCall::Emit& emit) {
         return desks_.groups.Watch(caller, *request, cancel, emit);
       },
@@ -111,10 +133,10 @@ grpc::ServerWriteReactor<v1::WatchEvent>* AgentService::Watch(
 AgentService::Unary* AgentService::Check(Context* context,
                                          const v1::CheckRequest* request,
                                          v1::CheckReport* response) {
-  return Call("Check", *context, response,
-              [=, this](const Caller& caller, const Cancellation&) {
-                return desks_.jobs.Check(caller, *request);
-              });
+  return LongCall("Check", *context, response,
+                  [=, this](const Caller& caller, const Cancellation&) {
+                    return desks_.jobs.Check(caller, *request);
+                  });
 }
 
 AgentService::Unary* AgentService::Dump(Context* context,
@@ -156,10 +178,10 @@ AgentService::Unary* AgentService::GetImage(Context* context,
 AgentService::Unary* AgentService::VerifyImage(Context* context,
                                                const v1::ImageRequest* request,
                                                v1::VerifyReport* response) {
-  return Call("VerifyImage", *context, response,
-              [=, this](const Caller& caller, const Cancellation&) {
-                return desks_.jobs.VerifyImage(caller, *request);
-              });
+  return LongCall("VerifyImage", *context, response,
+                  [=, this](const Caller& caller, const Cancellation&) {
+                    return desks_.jobs.VerifyImage(caller, *request);
+                  });
 }
 
 AgentService::Unary* AgentService::RemoveImage(Context* context,
@@ -175,7 +197,7 @@ grpc::ServerBidiReactor<v1::PushRequest, v1::PushReply>*
 AgentService::PushImage(Context* context) {
   const Caller caller = callers_.CallerOf(*context);
   return PushCall::Start(
-      desks_.carriers,
+      desks_.carriers, caller.name, *context,
       [=, this](PushCaller& call) {
         return desks_.transfers.Push(caller, call);
       },
@@ -186,7 +208,7 @@ grpc::ServerWriteReactor<v1::PullReply>* AgentService::PullImage(
     Context* context, const v1::PullRequest* request) {
   const Caller caller = callers_.CallerOf(*context);
   return PullCall::Start(
-      desks_.carriers,
+      desks_.carriers, caller.name, *context,
       [=, this](PullCaller& call) {
         return desks_.transfers.Pull(caller, *request, call);
       },
@@ -232,10 +254,10 @@ AgentService::Unary* AgentService::ListJobs(Context* context,
 AgentService::Unary* AgentService::SuspendJob(Context* context,
                                               const v1::JobRequest* request,
                                               v1::JobListReport* response) {
-  return Call("SuspendJob", *context, response,
-              [=, this](const Caller& caller, const Cancellation&) {
-                return desks_.runs.Suspend(caller, *request);
-              });
+  return LongCall("SuspendJob", *context, response,
+                  [=, this](const Caller& caller, const Cancellation&) {
+                    return desks_.runs.Suspend(caller, *request);
+                  });
 }
 
 AgentService::Unary* AgentService::ResumeJob(Context* context,
@@ -250,23 +272,25 @@ AgentService::Unary* AgentService::ResumeJob(Context* context,
 AgentService::Unary* AgentService::StopJob(Context* context,
                                            const v1::StopJobRequest* request,
                                            v1::StopReport* response) {
-  return Call("StopJob", *context, response,
-              [=, this](const Caller& caller, const Cancellation& cancel) {
-                return desks_.runs.Stop(
-                    caller, WithinDeadline(*request, *context, kDefaultSeconds),
-                    cancel);
-              });
+  return LongCall("StopJob", *context, response,
+                  [=, this](const Caller& caller, const Cancellation& cancel) {
+                    return desks_.runs.Stop(
+                        caller,
+                        WithinDeadline(*request, *context, kDefaultSeconds),
+                        cancel);
+                  });
 }
 
 AgentService::Unary* AgentService::KillJob(Context* context,
                                            const v1::KillJobRequest* request,
                                            v1::KillReport* response) {
-  return Call("KillJob", *context, response,
-              [=, this](const Caller& caller, const Cancellation& cancel) {
-                return desks_.runs.Kill(
-                    caller, WithinDeadline(*request, *context, kDefaultSeconds),
-                    cancel);
-              });
+  return LongCall("KillJob", *context, response,
+                  [=, this](const Caller& caller, const Cancellation& cancel) {
+                    return desks_.runs.Kill(
+                        caller,
+                        WithinDeadline(*request, *context, kDefaultSeconds),
+                        cancel);
+                  });
 }
 
 AgentService::Unary* AgentService::ReadJobLog(Context* context,
@@ -345,7 +369,7 @@ grpc::ServerWriteReactor<v1::Operation>* AgentService::WatchOperation(
     Context* context, const v1::OperationRequest* request) {
   const Caller caller = callers_.CallerOf(*context);
   return OperationCall::Start(
-      desks_.calls, desks_.operations, request->operation_id(),
+      desks_.calls, caller.name, desks_.operations, request->operation_id(),
       [=, this] { return desks_.jobs.GetOperation(caller, *request); },
       Counting("WatchOperation"));
 }

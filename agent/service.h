@@ -44,12 +44,14 @@ struct Desks {
   JobDesk& jobs;
   RunDesk& runs;
   Operations& operations;
-  WorkerPool& calls;    // for what ends soon
-  WorkerPool& watches;  // for Watch, one worker each
+  WorkerPool& calls;       // for what ends soon
+  WorkerPool& long_calls;  // for what waits for jobs, or reads whole images
+  WorkerPool& watches;     // for Watch, one worker each
   TransferDesk& transfers;
   WorkerPool& carriers;  // for images on their way, one worker each call
   MigrationDesk& migrations;
-  WorkerPool& peers;  // for the other nodes of migrations
+  WorkerPool& peers;     // for the other nodes of migrations
+  WorkerPool& verdicts;  // for what they ask once a job is held, or decided on
 };
 
 class AgentService : public v1::Agent::CallbackService {
@@ -130,8 +132,14 @@ class AgentService : public v1::Agent::CallbackService {
   // Has a worker call `answer(caller, cancel)`, which gives a
   // StatusOr<Response>, and counts the call as `method`'s when it has ended.
   template <typename Response, typename Answer>
+  Unary* CallOn(WorkerPool& pool, const char* method, const Context& context,
+                Response* response, Answer answer);
+  template <typename Response, typename Answer>
   Unary* Call(const char* method, const Context& context, Response* response,
               Answer answer);
+  template <typename Response, typename Answer>
+  Unary* LongCall(const char* method, const Context& context,
+                  Response* response, Answer answer);
 
   // Counts a call of that method when it ends.
   CallEnded Counting(const char* method) const;

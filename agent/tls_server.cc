@@ -70,8 +70,8 @@ void OnGrpcLog(gpr_log_func_args* args) {
 
 TlsServer::TlsServer(const Desks& desks)
     : service_(desks, CallerSource::Tls()),
-      peer_service_(desks.migrations, desks.peers, desks.metrics,
-                    CallerSource::Tls()) {}
+      peer_service_(desks.migrations, desks.peers, desks.verdicts,
+                    desks.metrics, CallerSource::Tls()) {}
 
 TlsServer::~TlsServer() {
   if (server_ != nullptr) EndGrpcServer(*server_);

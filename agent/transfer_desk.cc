@@ -26,11 +26,11 @@ absl::Status TransferDesk::Push(const Caller& caller, PushCaller& call) {
 
 absl::Status TransferDesk::TakeIn(const Caller& caller, PushCaller& call,
                                   bool& transfer) {
+  // Before it is waited for what the caller says.
+  CKPT_RETURN_IF_ERROR(gate_.AdmitVerb(caller, PUSH, ""));
   transfer::PushSession session(
       receiver_, [&](const std::string& image, const std::string& cgroup) {
-        const absl::Status anywhere = gate_.AdmitVerb(caller, PUSH, image);
-        return anywhere.ok() ? gate_.Admit(caller, PUSH, {cgroup}, image)
-                             : anywhere;
+        return gate_.Admit(caller, PUSH, {cgroup}, image);
       });
   v1::PushRequest request;
   while (call.Read(&request)) {

@@ -174,9 +174,11 @@ FakeNode::FakeNode(agent::Caller caller)
       run_desk_(gate_, claims_, job_work_, run_work_),
       transfer_desk_(gate_, store_, receiver_, metrics_),
       calls_(kCallLimits),
+      long_calls_(kCallLimits),
       watches_(kCallLimits),
       carriers_(kCallLimits),
-      peers_(kCallLimits) {
+      peers_(kCallLimits),
+      verdicts_(kCallLimits) {
   for (const char* const path : {"/jobs/a", "/jobs/b", "/other"}) {
     group_work_.groups.Add(path);
     job_work_.groups.Add(path);
@@ -195,10 +197,10 @@ FakeNode::FakeNode(agent::Caller caller)
       });
   migration_desk_ = std::make_unique<agent::MigrationDesk>(
       gate_, claims_, operations_, job_work_, *migrations_);
-  const agent::Desks desks = {metrics_,         group_desk_,    job_desk_,
-                              run_desk_,        operations_,    calls_,
-                              watches_,         transfer_desk_, carriers_,
-                              *migration_desk_, peers_};
+  const agent::Desks desks = {
+      metrics_,         group_desk_, job_desk_, run_desk_,      operations_,
+      calls_,           long_calls_, watches_,  transfer_desk_, carriers_,
+      *migration_desk_, peers_,      verdicts_};
   server_ = agent::MakeGrpcServer(desks, caller_);
 }
 

@@ -113,7 +113,7 @@ class FakeNode {
   agent::JobDesk job_desk_;
   agent::RunDesk run_desk_;
   agent::TransferDesk transfer_desk_;
-  agent::WorkerPool calls_, watches_, carriers_, peers_;
+  agent::WorkerPool calls_, long_calls_, watches_, carriers_, peers_, verdicts_;
   std::unique_ptr<agent::MigrationDesk> migration_desk_;
   std::unique_ptr<agent::CallerServer> server_;
 };
