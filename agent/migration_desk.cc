@@ -1,6 +1,8 @@
 #include "agent/migration_desk.h"
 
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
@@ -57,18 +59,37 @@ v1::MigrationRecord NewRecord(const std::string& id, const GroupPlace& place,
 
 }  // namespace
 
+absl::StatusOr<std::vector<std::string>> MigrationDesk::PathsOf(
+    const v1::MigrateRequest& request, const GroupPlace& from) {
+  std::vector<std::string> paths = {from.path};
+  if (request.to_cgroup().empty()) return paths;
+  CKPT_ASSIGN_OR_RETURN(
+      const GroupPlace to,
+      work_.PlaceFor(request.to_cgroup(), request.hierarchy()));
+  if (to.path != from.path) paths.push_back(to.path);
+  return paths;
+}
+
 absl::StatusOr<v1::Operation> MigrationDesk::Migrate(
     const Caller& caller, const v1::MigrateOperationRequest& request) {
   const v1::MigrateRequest& asked = request.request();
   CKPT_RETURN_IF_ERROR(gate_.AdmitVerb(caller, MIGRATE, asked.cgroup()));
   CKPT_RETURN_IF_ERROR(CheckRequest(asked));
+  if (!caller.uid.has_value() && absl::StartsWith(asked.to(), "unix:")) {
+    return absl::InvalidArgumentError(
+        "a socket of this node is no destination for a caller of another "
+        "machine; nothing was touched");
+  }
   // The group of one that has ended may be gone.
   const auto known = operations_.Get(request.operation_id());
   CKPT_ASSIGN_OR_RETURN(const GroupPlace place,
                         known.ok()
                             ? work_.PlaceOf(known->cgroup())
                             : work_.Find(asked.cgroup(), asked.hierarchy()));
-  CKPT_RETURN_IF_ERROR(gate_.Admit(caller, MIGRATE, {place.path}, asked.to()));
+  // The other node knows this one, and not the caller.
+  CKPT_ASSIGN_OR_RETURN(const std::vector<std::string> paths,
+                        PathsOf(asked, place));
+  CKPT_RETURN_IF_ERROR(gate_.Admit(caller, MIGRATE, paths, asked.to()));
   v1::Operation wanted;
   wanted.set_id(request.operation_id());
   wanted.set_caller(caller.name);

@@ -12,6 +12,7 @@
 #define CKPT_AGENT_MIGRATION_DESK_H_
 
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "agent/caller.h"
@@ -57,6 +58,9 @@ class MigrationDesk {
                                          const v1::PeerMigration& request);
 
  private:
+  // Those that the job leaves, and that it is to be in.
+  absl::StatusOr<std::vector<std::string>> PathsOf(
+      const v1::MigrateRequest& request, const GroupPlace& from);
   absl::StatusOr<v1::MigrationRecord> AdmitRecord(const Caller& caller,
                                                   Verb verb,
                                                   const std::string& id);
