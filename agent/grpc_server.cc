@@ -29,12 +29,12 @@ class GrpcServer : public CallerServer {
   }
 
   ~GrpcServer() override {
-    if (server_ == nullptr) return;
-    EndGrpcServer(*server_);
+    if (has_begun()) EndGrpcServer(*server_);
   }
 
+  bool has_begun() const { return server_ != nullptr; }
+
   void Serve(UniqueFd connection) override {
-    if (server_ == nullptr) return;
     grpc::AddInsecureChannelFromFd(server_.get(), connection.Release());
   }
 
@@ -66,7 +66,8 @@ void EndGrpcServer(grpc::Server& server) {
 
 std::unique_ptr<CallerServer> MakeGrpcServer(const Desks& desks,
                                              const Caller& caller) {
-  return std::make_unique<GrpcServer>(desks, caller);
+  auto server = std::make_unique<GrpcServer>(desks, caller);
+  return server->has_begun() ? std::move(server) : nullptr;
 }
 
 }  // namespace ckpt::agent

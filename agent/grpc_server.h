@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "agent/caller.h"
-#include "agent/local_listener.h"
+#include "agent/caller_servers.h"
 #include "agent/service.h"
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"

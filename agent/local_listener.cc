@@ -111,10 +111,12 @@ absl::StatusOr<Caller> CallerOf(int socket, UserNames& names) {
 }
 
 LocalListener::LocalListener(UniqueFd socket, UserNames& names,
-                             MakeServer make_server)
+                             CallerServers::MakeServer make_server,
+                             Refused refused)
     : socket_(std::move(socket)),
       names_(names),
-      make_server_(std::move(make_server)),
+      refused_(std::move(refused)),
+      servers_(std::move(make_server)),
       thread_([this] { Run(); }) {}
 
 LocalListener::~LocalListener() { Stop(); }
@@ -140,14 +142,9 @@ void LocalListener::Accept() {
     return;
   }
   const auto caller = CallerOf(connection.get(), names_);
-  if (!caller.ok()) return;
-  const absl::MutexLock lock(&mutex_);
-  auto found = servers_.find(*caller);
-  if (found == servers_.end()) {
-    if (servers_.size() >= kMaxCallers) return;
-    found = servers_.emplace(*caller, make_server_(*caller)).first;
-  }
-  found->second->Serve(std::move(connection));
+  absl::Status served = caller.status();
+  if (caller.ok()) served = servers_.Serve(*caller, std::move(connection));
+  if (!served.ok()) refused_(std::string(served.message()));
 }
 
 }  // namespace ckpt::agent

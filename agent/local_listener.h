@@ -2,13 +2,13 @@
 //
 //   CKPT_ASSIGN_OR_RETURN(UniqueFd socket, ListenLocally(path, gid));
 //   LocalListener listener(std::move(socket), names,
-//                          [&](const Caller& caller) { return server; });
+//                          [&](const Caller& caller) { return server; },
+//                          [&](const std::string& reason) { ... });
 //
 // gRPC tells a service nothing of the process behind a unix socket.  So the
 // kernel is asked here (SO_PEERCRED, SO_PEERGROUPS), and the connection is
 // given to a gRPC server that serves this caller alone: its service has the
-// caller built in.  Servers are made as callers come, and kept; there are at
-// most kMaxCallers, and further ones are hung up on.
+// caller built in (agent/caller_servers.h).
 //
 // Thread-safe.
 #ifndef CKPT_AGENT_LOCAL_LISTENER_H_
@@ -16,19 +16,15 @@
 
 #include <sys/types.h>
 
-#include <cstddef>
 #include <functional>
-#include <map>
-#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/types/optional.h"
 #include "agent/caller.h"
+#include "agent/caller_servers.h"
 #include "agent/policy.h"
 #include "base/cancellation.h"
 #include "base/unique_fd.h"
@@ -47,22 +43,13 @@ Caller MakeCaller(uid_t uid, std::vector<gid_t> gids, UserNames& names);
 // Who is at the other end of a connected unix socket.
 absl::StatusOr<Caller> CallerOf(int socket, UserNames& names);
 
-// What serves one caller.
-class CallerServer {
- public:
-  virtual ~CallerServer() = default;  // cuts all connections off
-  // Takes the connection over.
-  virtual void Serve(UniqueFd connection) = 0;
-};
-
 class LocalListener {
  public:
-  static constexpr size_t kMaxCallers = 64;
+  // Called with why a connection was closed at once.
+  using Refused = std::function<void(const std::string& reason)>;
 
-  using MakeServer =
-      std::function<std::unique_ptr<CallerServer>(const Caller& caller)>;
-
-  LocalListener(UniqueFd socket, UserNames& names, MakeServer make_server);
+  LocalListener(UniqueFd socket, UserNames& names,
+                CallerServers::MakeServer make_server, Refused refused);
   ~LocalListener();
   LocalListener(const LocalListener&) = delete;
   LocalListener& operator=(const LocalListener&) = delete;
@@ -76,11 +63,9 @@ class LocalListener {
 
   const UniqueFd socket_;
   UserNames& names_;
-  const MakeServer make_server_;
+  const Refused refused_;
+  CallerServers servers_;
   Cancellation stop_;
-  absl::Mutex mutex_;
-  std::map<Caller, std::unique_ptr<CallerServer>> servers_
-      ABSL_GUARDED_BY(mutex_);
   std::thread thread_;
 };
 

@@ -100,12 +100,14 @@ TEST_F(LocalListenerTest, OneServerServesAllConnectionsOfACaller) {
   ASSERT_TRUE(socket.ok());
   absl::BlockingCounter served(3);
   int made = 0;
-  LocalListener listener(*std::move(socket), UserNames::Real(),
-                         [&](const Caller& caller) {
-                           EXPECT_EQ(*caller.uid, ::geteuid());
-                           ++made;
-                           return std::make_unique<CountingServer>(served);
-                         });
+  LocalListener listener(
+      *std::move(socket), UserNames::Real(),
+      [&](const Caller& caller) {
+        EXPECT_EQ(*caller.uid, ::geteuid());
+        ++made;
+        return std::make_unique<CountingServer>(served);
+      },
+      [](const std::string& reason) { ADD_FAILURE() << reason; });
   for (int i = 0; i < 3; ++i) Connect(path_);
   served.Wait();
   listener.Stop();

@@ -21,6 +21,7 @@
 #include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
 #include "agent/destination_job.h"
+#include "agent/end_limit.h"
 #include "agent/gate.h"
 #include "agent/group_claims.h"
 #include "agent/group_desk.h"
@@ -84,6 +85,9 @@ constexpr WorkerPool::Limits kVerdictLimits = {
 constexpr size_t kWaitingOperations = 64;
 // After a second signal: what an operation needs to be undone.
 constexpr absl::Duration kUndoLimit = absl::Seconds(30);
+// For calls to end, once operations have; and after a second signal.
+constexpr absl::Duration kEndLimit = absl::Seconds(30);
+constexpr absl::Duration kHurriedEndLimit = absl::Seconds(5);
 
 Cancellation* stop_asked = nullptr;  // the first signal
 Cancellation* stop_now = nullptr;    // the second
@@ -218,7 +222,14 @@ absl::StatusOr<std::unique_ptr<SelfServer>> ServeJobs(const Options& options,
   return server;
 }
 
+// Calls that do not end leave what a killed agent leaves.
+void EndAtOnce() {
+  Log("calls do not end; what they did is given back as after a crash");
+  ::_exit(static_cast<int>(absl::StatusCode::kDeadlineExceeded));
+}
+
 absl::Status Serve(const Options& options, const ServiceManager& manager) {
+  EndLimit end_limit(&EndAtOnce);  // outlives all the rest
   CKPT_ASSIGN_OR_RETURN(Policy policy, LoadPolicy(options));
   const ImageStore store =
       options.store.empty() ? ImageStore() : ImageStore(options.store);
@@ -287,9 +298,13 @@ absl::Status Serve(const Options& options, const ServiceManager& manager) {
   CKPT_RETURN_IF_ERROR(RecoverNode(store, operations));
   CKPT_ASSIGN_OR_RETURN(auto self_server, ServeJobs(options, self_desk));
   EnableGrpcExtras();
-  LocalListener listener(
-      std::move(socket), UserNames::Real(),
-      [&desks](const Caller& caller) { return MakeGrpcServer(desks, caller); });
+  std::unique_ptr<MetricsServer> metrics_server;
+  if (!options.metrics.empty()) {
+    CKPT_ASSIGN_OR_RETURN(metrics_server,
+                          MetricsServer::Start(options.metrics, metrics));
+    Log(absl::StrCat("metrics are at http://", metrics_server->address(),
+                     "/metrics"));
+  }
   WatchHandshakes(
       [&gate](const std::string& reason) { gate.RefusedConnection(reason); },
       &Log);
@@ -299,13 +314,12 @@ absl::Status Serve(const Options& options, const ServiceManager& manager) {
         remote, TlsServer::Start(
                     desks, {.listen = options.listen, .files = options.tls}));
   }
-  std::unique_ptr<MetricsServer> metrics_server;
-  if (!options.metrics.empty()) {
-    CKPT_ASSIGN_OR_RETURN(metrics_server,
-                          MetricsServer::Start(options.metrics, metrics));
-    Log(absl::StrCat("metrics are at http://", metrics_server->address(),
-                     "/metrics"));
-  }
+  // The last ones, and so nothing fails once somebody can call: what was begun
+  // by then would have to be ended in order.
+  LocalListener listener(
+      std::move(socket), UserNames::Real(),
+      [&desks](const Caller& caller) { return MakeGrpcServer(desks, caller); },
+      [&gate](const std::string& reason) { gate.RefusedConnection(reason); });
   Log(absl::StrCat("version ", kVersion, " listens on unix:", socket_path,
                    remote == nullptr
                        ? ""
@@ -321,7 +335,13 @@ absl::Status Serve(const Options& options, const ServiceManager& manager) {
   self_server.reset();
   listener.Stop();
   ::unlink(socket_path.c_str());
+  // What is asked shortly is answered to the end, such as a thaw, or what has
+  // become of a migration.
+  for (WorkerPool* const pool : {&long_calls, &watches, &carriers, &peers}) {
+    pool->Close();
+  }
   EndOperations(options, operation_pool, operations);
+  end_limit.Arm(kEndLimit, *stop_now, kHurriedEndLimit);
   return absl::OkStatus();
 }
 
