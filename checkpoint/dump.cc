@@ -177,12 +177,10 @@ absl::Status DumpOperation::FreezeAndVerify() {
           "who else wrote to the group's files was not watched (",
           held_->why_unwatched(), "); only its state and tasks were verified"));
     }
-  } else {
-    frozen_at_ = start;
   }
+  if (held_ == nullptr) frozen_at_ = start;
   CKPT_ASSIGN_OR_RETURN(tree_, ProcessTree(proc_, job_.root));
-  if (environment_.hand_over != nullptr) {
-    // Before anything is written that might have to be thrown away.
+  if (environment_.hand_over != nullptr) {  // before anything is written
     CKPT_ASSIGN_OR_RETURN(leaving_, LeavingTree::Open(tree_, proc_));
   }
   return CheckTasks(proc_, tree_, held_ == nullptr ? nullptr : &clock_);
@@ -246,7 +244,6 @@ absl::Status DumpOperation::PostDump() {
 }
 
 absl::Status DumpOperation::HandItOver() {
-  const HandOver& over = *environment_.hand_over;
   // For the case that CRIU dies: nobody but us lets the tasks go now.
   CKPT_RETURN_IF_ERROR(held_->FreezeSeized(
       {.deadline = clock_.Now() + absl::Seconds(kFreezeLimitSeconds),
@@ -254,13 +251,13 @@ absl::Status DumpOperation::HandItOver() {
   CKPT_RETURN_IF_ERROR(ArmGuardian());
   EnterPhase(v1::PHASE_COMMIT);
   CKPT_ASSIGN_OR_RETURN(manifest_, pending_->Seal(std::move(manifest_)));
-  absl::Status given =
-      over.give({.image_dir_fd = pending_->dir_fd(),
-                 .image_path = pending_->path(),
-                 .manifest = &manifest_,
-                 .processes = leaving_->processes(),
-                 .frozen_at = frozen_at_,
-                 .check_held = [this] { return held_->CheckFrozen(); }});
+  absl::Status given = environment_.hand_over->give(
+      {.image_dir_fd = pending_->dir_fd(),
+       .image_path = pending_->path(),
+       .manifest = &manifest_,
+       .processes = leaving_->processes(),
+       .frozen_at = frozen_at_,
+       .check_held = [this] { return held_->CheckFrozen(); }});
   if (!given.ok()) {
     // CRIU lets go of tasks that may run then.
     if (!held_->hold().give_back_frozen())
