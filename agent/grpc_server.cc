@@ -15,6 +15,11 @@ namespace {
 // How long calls may take to end by themselves; then they are cancelled.
 constexpr auto kGrace = std::chrono::milliseconds(200);
 
+// What a caller may send before it is taken in.  By its own measure of the link
+// gRPC lets many times as much pile up where the disk or the processor is what
+// is slow.
+constexpr int kAheadBytes = 2 << 20;
+
 class GrpcServer : public CallerServer {
  public:
   GrpcServer(const Desks& desks, const Caller& caller)
@@ -53,6 +58,9 @@ void EnableGrpcExtras() {
 
 void ConfigureGrpcServer(grpc::ServerBuilder& builder) {
   builder.SetMaxReceiveMessageSize(kMaxRequestBytes);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES,
+                             kAheadBytes);
   // Reflection is the one service that has threads of its own.
   builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
   builder.SetSyncServerOption(grpc::ServerBuilder::MIN_POLLERS, 1);

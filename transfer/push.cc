@@ -8,6 +8,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "base/clock.h"
 #include "base/on_cancel.h"
@@ -69,6 +70,7 @@ class PushImpl : public Push {
   Cancellation stop_;
   Retry retry_;                 // of thread_
   uint64_t arrived_bytes_ = 0;  // at the last try's begin; of thread_
+  bool commit_sent_ = false;    // ever; of thread_
   v1::TransferReport report_;   // of thread_
 
   mutable absl::Mutex mutex_;
@@ -93,7 +95,15 @@ void PushImpl::Run() {
     status = Try();
   } while (!status.ok() && retry_.Again(status));
   const absl::MutexLock lock(&mutex_);
-  result_ = stop_.cancelled() && !status.ok() ? CancelledTransfer() : status;
+  if (stop_.cancelled() && !status.ok()) {
+    status = commit_sent_ ? absl::CancelledError(absl::StrCat(
+                                "the transfer was cancelled when all of image ",
+                                announcement_.image(),
+                                " had been sent: it may be whole there; the "
+                                "same command tells"))
+                          : CancelledTransfer();
+  }
+  result_ = status;
 }
 
 absl::Status PushImpl::Try() {
@@ -196,6 +206,7 @@ absl::Status PushImpl::Commit(PushStream& stream) {
     request.mutable_commit()->set_manifest(manifest_);
   }
   v1::PushReply reply;
+  commit_sent_ = true;
   if (!stream.Write(request) || !stream.Read(&reply)) return EndOf(stream);
   CKPT_RETURN_IF_ERROR(stream.Finish());
   report_.set_image(reply.result().image());
