@@ -116,6 +116,7 @@ class GrpcPeer : public migrate::Peer {
     v1::PeerPrepare request;
     *request.mutable_record() = record;
     request.mutable_record()->clear_steps();
+    request.mutable_record()->clear_network_lock();
     request.set_source(options_.source);
     return request;
   }

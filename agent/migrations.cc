@@ -131,7 +131,7 @@ void Migrations::ResumeAll() {
   std::vector<v1::MigrationRecord> settled;
   for (const v1::MigrationRecord& record : *records) {
     if (migrate::IsFinal(record.state())) {
-      settled.push_back(record);
+      if (!record.has_network_lock()) settled.push_back(record);
       continue;
     }
     {
@@ -157,7 +157,29 @@ void Migrations::ResumeAll() {
       retries_[record.id()].first = absl::Now() + pause;
     }
   }
+  Unlock(*records);
   Forget(std::move(settled));
+}
+
+void Migrations::Unlock(const std::vector<v1::MigrationRecord>& records) {
+  const bool arriving = std::any_of(
+      records.begin(), records.end(), [](const v1::MigrationRecord& record) {
+        return !migrate::IsOfSource(record.state()) &&
+               !migrate::IsFinal(record.state());
+      });
+  for (const v1::MigrationRecord& record : records) {
+    if (!record.has_network_lock() || !migrate::IsOfSource(record.state()) ||
+        !migrate::IsFinal(record.state())) {
+      continue;
+    }
+    const auto claim = TakeClaim(record.id(), absl::ZeroDuration());
+    if (!claim.ok()) continue;
+    // Its end has us look again.
+    auto now = journal_.Find(record.id());
+    if (!now.ok()) continue;
+    (void)migrate::Source::Unlock(journal_, source_job_, *now,
+                                  /*may_be_back=*/!arriving);
+  }
 }
 
 absl::Status Migrations::Resume(v1::MigrationRecord& record) {

@@ -106,6 +106,9 @@ class Migrations {
   absl::Status Resume(v1::MigrationRecord& record);
   // The same without leaving the source its time.
   absl::Status ResumeNow(v1::MigrationRecord& record);
+  // Of those that are over: what keeps this node from answering for connections
+  // that have left is removed when it may.
+  void Unlock(const std::vector<v1::MigrationRecord>& records);
   absl::Status AwaitSwitchover(const std::string& id,
                                const Cancellation* cancel);
   void ResumeAll();

@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
@@ -15,7 +17,9 @@
 #include "base/unique_fd.h"
 #include "checkpoint/dump.h"
 #include "checkpoint/hand_over.h"
+#include "checkpoint/kept_connections.h"
 #include "criu/binary.h"
+#include "criu/network_lock.h"
 #include "freezer/cgroup.h"
 #include "freezer/journal.h"
 #include "freezer/recover.h"
@@ -51,6 +55,22 @@ void AwaitGuardian(const std::string& directory) {
   while ((*group)->LockHolder() != 0 && clock.Now() < deadline) {
     clock.Sleep(kPause);
   }
+}
+
+// CRIU or a guardian has done it, but for the case that both were killed.
+absl::Status GoOnHere(const v1::MigrationRecord& record) {
+  AwaitGuardian(record.cgroup());
+  const std::string& table = record.network_lock().table();
+  CKPT_ASSIGN_OR_RETURN(const bool locked, criu::NetworkLockExists(table));
+  if (!locked) return absl::OkStatus();
+  std::vector<pid_t> pids;
+  for (const v1::MigrationTask& task : record.tasks()) {
+    if (IsAlive(task)) pids.push_back(task.pid());
+  }
+  CKPT_ASSIGN_OR_RETURN(const auto kept,
+                        checkpoint::KeptConnections::Open(pids));
+  CKPT_RETURN_IF_ERROR(kept->GoOn());
+  return criu::RemoveNetworkLock(table);
 }
 
 }  // namespace
@@ -91,6 +111,7 @@ absl::StatusOr<v1::DumpReport> RealSourceJob::Leave(
     held.image_id = job.manifest->image_id();
     held.check_held = job.check_held;
     held.frozen_at = job.frozen_at;
+    held.network_lock = job.network_lock;
     for (const checkpoint::GivenProcess& process : job.processes) {
       v1::MigrationTask& task = held.tasks.emplace_back();
       task.set_pid(process.pid);
@@ -134,6 +155,23 @@ absl::Status RealSourceJob::EndTasks(const v1::MigrationRecord& record) {
 absl::Status RealSourceJob::DropImage(const v1::MigrationRecord& record) {
   if (record.image_id().empty()) return absl::OkStatus();
   return RemoveImageOf(store_, record.image(), record.image_id());
+}
+
+absl::Status RealSourceJob::Unlock(const v1::MigrationRecord& record,
+                                   Whereabouts job) {
+  const v1::NetworkLock& lock = record.network_lock();
+  if (record.boot_id() != BootId()) return absl::OkStatus();
+  if (job == Whereabouts::kStayed) return GoOnHere(record);
+  // Somebody may have removed it by hand.
+  CKPT_ASSIGN_OR_RETURN(const bool locked,
+                        criu::NetworkLockExists(lock.table()));
+  if (!locked) return absl::OkStatus();
+  if (!checkpoint::MayUnlock(lock, job == Whereabouts::kMayBeBack)) {
+    return absl::UnavailableError(absl::StrCat(
+        "table inet ", lock.table(),
+        " stays as long as an address of the connections is this node's"));
+  }
+  return criu::RemoveNetworkLock(lock.table());
 }
 
 absl::Status RemoveImageOf(const ImageStore& store, const std::string& name,

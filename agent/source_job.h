@@ -26,6 +26,8 @@ class RealSourceJob : public migrate::SourceJob {
                                        const Cancellation* cancel) override;
   absl::Status EndTasks(const v1::MigrationRecord& record) override;
   absl::Status DropImage(const v1::MigrationRecord& record) override;
+  absl::Status Unlock(const v1::MigrationRecord& record,
+                      Whereabouts job) override;
 
  private:
   const ImageStore store_;

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -11,6 +12,8 @@
 #include "absl/strings/numbers.h"
 #include "base/cancellation.h"
 #include "base/file.h"
+#include "base/prepared_steps.h"
+#include "base/unique_fd.h"
 #include "gtest/gtest.h"
 #include "tests/support/test_dir.h"
 
@@ -101,6 +104,18 @@ TEST(LastWillTest, KillsAndWaitsForAProcess) {
   int status = 0;
   ASSERT_EQ(::waitpid(victim, &status, 0), victim);
   EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+TEST(PreparedStepsTest, SetsAnOptionOfASocket) {
+  const UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM, 0));
+  PreparedSteps steps;
+  steps.AddSocketOption(socket.get(), SOL_SOCKET, SO_PASSCRED, 1);
+  steps.CarryOut();
+  int value = 0;
+  socklen_t size = sizeof value;
+  EXPECT_EQ(::getsockopt(socket.get(), SOL_SOCKET, SO_PASSCRED, &value, &size),
+            0);
+  EXPECT_EQ(value, 1);
 }
 
 TEST(LastWillTest, TellsWhenTheExecutorIsGone) {

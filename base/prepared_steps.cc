@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -19,9 +20,12 @@ namespace ckpt {
 
 void PreparedSteps::Add(Kind kind, int number, absl::string_view data,
                         absl::string_view target, absl::Duration limit) {
-  steps_.push_back({kind, number, std::string(data), std::string(target),
-                    static_cast<int>(absl::ToInt64Milliseconds(limit)), nullptr,
-                    nullptr});
+  steps_.push_back(
+      {.kind = kind,
+       .number = number,
+       .data = std::string(data),
+       .target = std::string(target),
+       .limit_ms = static_cast<int>(absl::ToInt64Milliseconds(limit))});
 }
 
 void PreparedSteps::AddWrite(int fd, absl::string_view data) {
@@ -45,6 +49,14 @@ void PreparedSteps::AddKillProcessGroup(pid_t pgid) {
 void PreparedSteps::AddKillListed(int procs_fd, absl::Duration limit) {
   Add(Kind::kKillListed, procs_fd, absl::StrCat("/proc/self/fd/", procs_fd), "",
       limit);
+}
+
+void PreparedSteps::AddSocketOption(int fd, int level, int name, int value) {
+  Add(Kind::kSocketOption, fd);
+  Step& step = steps_.back();
+  step.level = level;
+  step.name = name;
+  step.value = value;
 }
 
 void PreparedSteps::AddUnlink(int dir_fd, absl::string_view name) {
@@ -118,6 +130,10 @@ void PreparedSteps::CarryOutOne(const Step& step) {
       }
       break;
     }
+    case Kind::kSocketOption:
+      (void)::setsockopt(step.number, step.level, step.name, &step.value,
+                         sizeof step.value);
+      break;
     case Kind::kUnlink:
       (void)::unlinkat(step.number, step.data.c_str(), 0);
       break;

@@ -40,6 +40,8 @@ class PreparedSteps {
   // SIGKILL to every process that the cgroup.procs file `procs_fd` (open for
   // reading) lists, again and again until it lists none, at most `limit`.
   void AddKillListed(int procs_fd, absl::Duration limit);
+  // setsockopt() of a number.
+  void AddSocketOption(int fd, int level, int name, int value);
   // A file of the directory `dir_fd`: removed, or given another name.
   void AddUnlink(int dir_fd, absl::string_view name);
   void AddRename(int dir_fd, absl::string_view from, absl::string_view to);
@@ -67,6 +69,7 @@ class PreparedSteps {
     kKill,
     kKillProcessGroup,
     kKillListed,
+    kSocketOption,
     kUnlink,
     kRename,
     kIfExists
@@ -77,6 +80,7 @@ class PreparedSteps {
     std::string data;
     std::string target;
     int limit_ms;
+    int level = 0, name = 0, value = 0;  // of kSocketOption alone
     // Of kIfExists alone.
     std::shared_ptr<PreparedSteps> then = nullptr, otherwise = nullptr;
   };

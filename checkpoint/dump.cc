@@ -102,7 +102,6 @@ class DumpOperation : public criu::Notifications {
   v1::Manifest manifest_;
   bool committed_ = false;
   bool left_ = false;  // handed over
-
   absl::Time criu_started_, frozen_at_;
   absl::Duration our_work_;  // while CRIU waits for us
   v1::DumpReport report_;
@@ -248,17 +247,18 @@ absl::Status DumpOperation::HandItOver() {
   CKPT_RETURN_IF_ERROR(held_->FreezeSeized(
       {.deadline = clock_.Now() + absl::Seconds(kFreezeLimitSeconds),
        .cancel = environment_.cancel}));
+  CKPT_RETURN_IF_ERROR(leaving_->TakeConnections(tree_, pending_->dir_fd()));
   CKPT_RETURN_IF_ERROR(ArmGuardian());
   EnterPhase(v1::PHASE_COMMIT);
   CKPT_ASSIGN_OR_RETURN(manifest_, pending_->Seal(std::move(manifest_)));
-  absl::Status given = environment_.hand_over->give(
-      {.image_dir_fd = pending_->dir_fd(),
-       .image_path = pending_->path(),
-       .manifest = &manifest_,
-       .processes = leaving_->processes(),
-       .frozen_at = frozen_at_,
-       .check_held = [this] { return held_->CheckFrozen(); }});
-  if (!given.ok()) {
+  GivenJob job = leaving_->Given();
+  job.image_dir_fd = pending_->dir_fd();
+  job.image_path = pending_->path();
+  job.manifest = &manifest_;
+  job.frozen_at = frozen_at_;
+  job.check_held = [this] { return held_->CheckFrozen(); };
+  if (absl::Status given = environment_.hand_over->give(job); !given.ok()) {
+    given = leaving_->GoOn(std::move(given));
     // CRIU lets go of tasks that may run then.
     if (!held_->hold().give_back_frozen())
       (void)held_->freezer().WriteRequest(false);

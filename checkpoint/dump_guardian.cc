@@ -58,6 +58,8 @@ absl::StatusOr<std::unique_ptr<LastWill>> ArmDumpGuardian(
     const PreparedSteps::Branch decided = guardian->AddIfExists(
         dump.over->decision_dir_fd, dump.over->decision_name);
     AddEnd(dump, request_file.get(), decided.then);
+    // CRIU, if it lives, does so again.
+    dump.leaving->AddGoOn(decided.otherwise);
     AddGiveBack(dump, request_file.get(), decided.otherwise);
   } else {
     AddGiveBack(dump, request_file.get(), *guardian);

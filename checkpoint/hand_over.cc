@@ -60,6 +60,25 @@ absl::StatusOr<std::unique_ptr<LeavingTree>> LeavingTree::Open(
   return leaving;
 }
 
+absl::Status LeavingTree::TakeConnections(const std::vector<pid_t>& tree,
+                                          int image_dir_fd) {
+  CKPT_ASSIGN_OR_RETURN(connections_,
+                        KeptConnections::Open(tree, image_dir_fd));
+  return absl::OkStatus();
+}
+
+GivenJob LeavingTree::Given() const {
+  GivenJob job;
+  job.processes = processes_;
+  if (connections_ != nullptr) job.network_lock = connections_->lock();
+  return job;
+}
+
+absl::Status LeavingTree::GoOn(absl::Status why) const {
+  return AppendError(std::move(why), "letting connections go on",
+                     connections_->GoOn());
+}
+
 void LeavingTree::Kill() const {
   for (const UniqueFd& pidfd : pidfds_) {
     (void)::syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0);

@@ -30,8 +30,10 @@
 #include "base/prepared_steps.h"
 #include "base/proc.h"
 #include "base/unique_fd.h"
+#include "checkpoint/kept_connections.h"
 #include "proto/checkpoint.pb.h"
 #include "proto/image.pb.h"
+#include "proto/migration.pb.h"
 
 namespace ckpt::checkpoint {
 
@@ -46,7 +48,8 @@ struct GivenJob {
   std::string image_path;  // hidden
   const v1::Manifest* manifest = nullptr;
   std::vector<GivenProcess> processes;
-  absl::Time frozen_at;  // on Clock::Real()
+  v1::NetworkLock network_lock;  // stays here when the job has left
+  absl::Time frozen_at;          // on Clock::Real()
   // To be asked just before the decision: an error when the tasks might have
   // run meanwhile.
   std::function<absl::Status()> check_held;
@@ -75,7 +78,19 @@ class LeavingTree {
   static absl::StatusOr<std::unique_ptr<LeavingTree>> Open(
       const std::vector<pid_t>& tree, ProcFs& proc);
 
-  const std::vector<GivenProcess>& processes() const { return processes_; }
+  // Once CRIU has dumped the tree, into that directory, and holds it: before
+  // all of the following.  Errors of KeptConnections::Open().
+  absl::Status TakeConnections(const std::vector<pid_t>& tree,
+                               int image_dir_fd);
+
+  // What is known of them here: processes and network_lock.
+  GivenJob Given() const;
+
+  // They are to go on: their connections do, before they do.  Returns `why`,
+  // with what went wrong with that.
+  absl::Status GoOn(absl::Status why) const;
+  // The same for a guardian.  Open until it is armed.
+  void AddGoOn(PreparedSteps& steps) const { connections_->AddGoOn(steps); }
 
   // SIGKILL to all.  Those of a frozen v1 group end when it is thawed.
   void Kill() const;
@@ -86,6 +101,7 @@ class LeavingTree {
  private:
   std::vector<GivenProcess> processes_;
   std::vector<UniqueFd> pidfds_;
+  std::unique_ptr<KeptConnections> connections_;
 };
 
 }  // namespace ckpt::checkpoint

@@ -25,7 +25,7 @@ TEST(LeavingTreeTest, JobWithMoreProcessesThanDescriptorsIsRefused) {
   ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
 
   ASSERT_TRUE(few.ok()) << few.status();
-  EXPECT_EQ((*few)->processes().size(), 10U);
+  EXPECT_EQ((*few)->Given().processes.size(), 10U);
   EXPECT_TRUE(absl::IsResourceExhausted(many.status())) << many.status();
 }
 

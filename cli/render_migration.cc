@@ -34,6 +34,13 @@ std::string RenderMigrationRecord(const v1::MigrationRecord& record) {
       "migration ", record.id(), ": ", MigrationStateWord(record.state()), "\n",
       Row("other node", record.peer()), Row("group", record.cgroup()),
       Row("image", record.image()));
+  if (record.has_network_lock()) {
+    text +=
+        Row("network lock",
+            absl::StrCat("table inet ", record.network_lock().table(), ", for ",
+                         Plural(record.network_lock().connections_size(),
+                                "connection", "connections")));
+  }
   for (const v1::MigrationStep& step : record.steps()) {
     absl::StrAppendFormat(&text, "  %-23s %-10s %s\n", Date(step.unix_ns()),
                           MigrationStateWord(step.state()), step.why());

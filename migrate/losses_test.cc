@@ -232,6 +232,9 @@ class World {
     absl::Status DropImage(const v1::MigrationRecord&) override {
       return absl::OkStatus();
     }
+    absl::Status Unlock(const v1::MigrationRecord&, Whereabouts) override {
+      return absl::OkStatus();
+    }
 
    private:
     World& world_;

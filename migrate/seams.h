@@ -29,6 +29,7 @@ struct HeldJob {
   std::function<absl::Status()> check_held = nullptr;
   absl::Time frozen_at;
   std::vector<v1::MigrationTask> tasks;
+  v1::NetworkLock network_lock;
 };
 
 class SourceJob {
@@ -60,6 +61,13 @@ class SourceJob {
 
   // The source's own image is not needed any more.
   virtual absl::Status DropImage(const v1::MigrationRecord& record) = 0;
+
+  // Removes record.network_lock.  Of a job that stayed, its connections go on.
+  // Of one that has left: Unavailable as long as this node would answer for
+  // them; if it may be back, not when it has them itself.
+  enum class Whereabouts { kStayed, kLeft, kMayBeBack };
+  virtual absl::Status Unlock(const v1::MigrationRecord& record,
+                              Whereabouts job) = 0;
 };
 
 class DestinationJob {

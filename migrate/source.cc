@@ -140,6 +140,9 @@ absl::Status Source::SwitchOver(v1::MigrationRecord& record, const HeldJob& job,
   }
   record.set_image_id(job.image_id);
   for (const v1::MigrationTask& task : job.tasks) *record.add_tasks() = task;
+  if (!job.network_lock.table().empty()) {
+    *record.mutable_network_lock() = job.network_lock;
+  }
   CKPT_RETURN_IF_ERROR(peer_.Send(record, job, options.cancel));
   CKPT_RETURN_IF_ERROR(FaultPoint("migrate.sent"));
   Enter(options, v1::PHASE_BUILD);
@@ -174,6 +177,7 @@ absl::Status Source::Abort(v1::MigrationRecord& record, absl::Status why) {
               absl::StrCat("the job stays here: ", Words(why)));
   why = AppendError(std::move(why), "writing down that the job stays", noted);
   (void)FaultPoint("migrate.aborted");
+  (void)Unlock(journal_, job_, record, /*may_be_back=*/false);
   (void)TellAborted(record);
   return why;
 }
@@ -211,7 +215,24 @@ absl::StatusOr<v1::RestoreReport> Source::Complete(
   CKPT_RETURN_IF_ERROR(Go(record, v1::MIGRATION_STATE_DONE,
                           "the destination says that the job is its own"));
   TidyUp(record);
+  (void)Unlock(journal_, job_, record, /*may_be_back=*/false);
   return released;
+}
+
+absl::Status Source::Unlock(Journal& journal, SourceJob& job,
+                            v1::MigrationRecord& record, bool may_be_back) {
+  if (!record.has_network_lock()) return absl::OkStatus();
+  CKPT_ASSIGN_OR_RETURN(const bool decided, journal.IsDecided(record));
+  using Whereabouts = SourceJob::Whereabouts;
+  const Whereabouts place = !decided      ? Whereabouts::kStayed
+                            : may_be_back ? Whereabouts::kMayBeBack
+                                          : Whereabouts::kLeft;
+  CKPT_RETURN_IF_ERROR(job.Unlock(record, place));
+  const std::string table = record.network_lock().table();
+  record.clear_network_lock();
+  Note(journal, record,
+       absl::StrCat("the network lock, table inet ", table, ", is removed"));
+  return absl::OkStatus();
 }
 
 void Source::TidyUp(v1::MigrationRecord& record) {
@@ -241,6 +262,7 @@ absl::Status Source::Resume(v1::MigrationRecord& record) {
                             "the job stays here: this agent ended without a "
                             "decision"));
   }
+  (void)Unlock(journal_, job_, record, /*may_be_back=*/false);
   return TellAborted(record);
 }
 

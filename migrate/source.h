@@ -58,6 +58,13 @@ class Source {
   // answer; try again.
   absl::Status Resume(v1::MigrationRecord& record);
 
+  // Of a migration that is over: removes the lock that keeps this node from
+  // answering for connections that have left, as soon as it may.  Unavailable:
+  // not yet.  With `may_be_back`, also if the job has come here again; not
+  // while any job is coming here, as that one may yet be dropped.
+  static absl::Status Unlock(Journal& journal, SourceJob& job,
+                             v1::MigrationRecord& record, bool may_be_back);
+
   // What the destination is told when it asks.
   static absl::StatusOr<v1::MigrationDecision> Answer(
       Journal& journal, const v1::MigrationRecord& asked);

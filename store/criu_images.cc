@@ -308,4 +308,13 @@ absl::StatusOr<ImageContents> ReadContents(int dir_fd) {
   return ContentsReader(dir_fd).Read();
 }
 
+absl::StatusOr<std::string> ReadRunId(int dir_fd) {
+  CKPT_ASSIGN_OR_RETURN(
+      const CriuImageFile file,
+      CriuImageFile::Read(dir_fd, "inventory.img", CriuMagic::kInventory));
+  CKPT_ASSIGN_OR_RETURN(const auto inventory,
+                        file.ParseOne<criu_images::Inventory>());
+  return inventory.dump_criu_run_id();
+}
+
 }  // namespace ckpt

@@ -95,6 +95,10 @@ struct ImageContents {
 // Decodes an image.  DataLoss: a file is missing or damaged; names it.
 absl::StatusOr<ImageContents> ReadContents(int dir_fd);
 
+// What the CRIU that wrote the image called itself; "" for one that did not.
+// DataLoss: a file is missing or damaged; names it.
+absl::StatusOr<std::string> ReadRunId(int dir_fd);
+
 // OK if the image is whole as far as that can be known without digests: all the
 // files that the process tree needs are there, well-formed to their ends, and
 // every page that a page map promises is there.  CRIU's success is no proof of

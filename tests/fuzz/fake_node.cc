@@ -130,6 +130,10 @@ absl::Status FakeSourceJob::DropImage(const v1::MigrationRecord&) {
   return absl::OkStatus();
 }
 
+absl::Status FakeSourceJob::Unlock(const v1::MigrationRecord&, Whereabouts) {
+  return absl::OkStatus();
+}
+
 absl::Status FakeDestinationJob::Reserve(const v1::MigrationRecord&) {
   return absl::OkStatus();
 }

@@ -55,6 +55,7 @@ class FakeSourceJob : public migrate::SourceJob {
                                        const Cancellation*) override;
   absl::Status EndTasks(const v1::MigrationRecord&) override;
   absl::Status DropImage(const v1::MigrationRecord&) override;
+  absl::Status Unlock(const v1::MigrationRecord&, Whereabouts) override;
 };
 
 class FakeDestinationJob : public agent::HoldingJob {
