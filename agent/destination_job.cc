@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "agent/migration_tasks.h"
 #include "agent/source_job.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -18,13 +19,18 @@
 #include "base/status.h"
 #include "criu/binary.h"
 #include "criu/log.h"
+#include "criu/work_dir.h"
 #include "freezer/cgroup.h"
 #include "freezer/freezer.h"
+#include "freezer/group_hold.h"
 #include "freezer/kill.h"
 #include "preflight/preflight.h"
 #include "restore/restore.h"
 #include "store/arriving_image.h"
 #include "store/criu_images.h"
+#include "store/manifest.h"
+#include "transfer/arrival_log.h"
+#include "transfer/pull_session.h"
 
 namespace ckpt::agent {
 namespace {
@@ -47,6 +53,30 @@ bool HasDied(int pidfd) {
   return ::poll(&fd, 1, 0) == 1;
 }
 
+// Whether what has arrived in part is the record's: by the transfer that the
+// directory tells of, or, just before it becomes an image, by its manifest.
+bool IsOf(const v1::MigrationRecord& record, int dir_fd) {
+  const auto names = ListDirectoryAt(dir_fd, ".");
+  if (names.ok() && names->empty()) return true;  // made by who looked
+  const auto found = transfer::ArrivalLog(dir_fd).Load();
+  if (found.ok() && found->has_value()) {
+    return (*found)->begin.transfer_id() == record.generation();
+  }
+  const auto bytes = transfer::ReadManifestFile(dir_fd);
+  if (!bytes.ok() || record.image_id().empty()) return false;
+  const auto manifest = DecodeManifest(*bytes);
+  return manifest.ok() && manifest->image_id() == record.image_id();
+}
+
+absl::StatusOr<migrate::BuiltJob> Describe(const restore::HeldRestore& held,
+                                           const std::string& cgroup) {
+  migrate::BuiltJob built;
+  built.log = held.criu_log;
+  CKPT_ASSIGN_OR_RETURN(const auto group, freezer::OpenCgroup(cgroup));
+  CKPT_ASSIGN_OR_RETURN(built.tasks, TasksIn(*group));
+  return built;
+}
+
 }  // namespace
 
 // One restore that is held.  Thread-safe.
@@ -56,7 +86,7 @@ class HeldRestoreThread {
 
   HeldRestoreThread(const ImageStore& store, const std::string& criu,
                     const v1::RestoreRequest& request)
-      : thread_([this, &store, criu, request] {
+      : cgroup_(request.cgroup()), thread_([this, &store, criu, request] {
           auto report = restore::Restore(
               request, {.store = &store,
                         .criu = criu,
@@ -73,12 +103,13 @@ class HeldRestoreThread {
   }
 
   // Until it is held, or has failed.
-  absl::Status AwaitHeld() {
+  absl::StatusOr<migrate::BuiltJob> AwaitHeld() {
     const auto due = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
       return held_ || ended_;
     };
     const absl::MutexLock lock(&mutex_, absl::Condition(&due));
-    return ended_ ? report_.status() : absl::OkStatus();
+    if (ended_) return report_.status();
+    return built_;
   }
   bool IsHeld() {
     const absl::MutexLock lock(&mutex_);
@@ -107,8 +138,10 @@ class HeldRestoreThread {
     const absl::Time limit =
         Clock::Real().Now() + RealDestinationJob::kHoldLimit;
     const Releasing* releasing = nullptr;
+    CKPT_ASSIGN_OR_RETURN(migrate::BuiltJob built, Describe(held, cgroup_));
     {
       const absl::MutexLock lock(&mutex_);
+      built_ = built;
       held_ = true;
       while (!mutex_.AwaitWithTimeout(absl::Condition(&word), kHoldPoll)) {
         if (HasDied(held.criu_pidfd)) {
@@ -124,10 +157,12 @@ class HeldRestoreThread {
     if (HasDied(held.criu_pidfd)) {
       return absl::AbortedError("CRIU died while it held the job");
     }
-    return (*releasing)(held.criu_log);
+    return (*releasing)(built);
   }
 
+  const std::string cgroup_;
   absl::Mutex mutex_;
+  migrate::BuiltJob built_ ABSL_GUARDED_BY(mutex_);
   bool held_ ABSL_GUARDED_BY(mutex_) = false;
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
   bool dropped_ ABSL_GUARDED_BY(mutex_) = false;
@@ -197,14 +232,28 @@ absl::StatusOr<std::string> RealDestinationJob::Verify(
     const v1::MigrationRecord& record) {
   // It was compared with its manifest when it arrived; a restore does so again.
   CKPT_ASSIGN_OR_RETURN(const Image image, store_.Open(record.image()));
-  return image.manifest().image_id();
+  const v1::Manifest& manifest = image.manifest();
+  if (record.image_id().empty() || manifest.image_id() != record.image_id() ||
+      manifest.job().cgroup() != record.request().cgroup()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("image ", image.path(),
+                     " of the destination is not the one that this migration "
+                     "has sent; it is left alone: choose another name"));
+  }
+  return manifest.image_id();
 }
 
-absl::Status RealDestinationJob::EndLeftovers(
+std::string RealDestinationJob::BootId() { return ckpt::BootId(); }
+
+absl::Status RealDestinationJob::EndUnlistedBuild(
     const v1::MigrationRecord& record) {
   const auto group = freezer::OpenCgroup(record.cgroup());
   if (absl::IsNotFound(group.status())) return absl::OkStatus();
   CKPT_RETURN_IF_ERROR(group.status());
+  // A guardian that is at work has the lock, as has whoever else restores.
+  CKPT_ASSIGN_OR_RETURN(
+      const auto hold,
+      freezer::GroupHold::Take(**group, {.purpose = v1::HOLD_PURPOSE_FREEZE}));
   CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> pids,
                         (*group)->SubtreeProcesses());
   if (pids.empty()) return absl::OkStatus();
@@ -230,16 +279,38 @@ absl::Status RealDestinationJob::EndLeftovers(
       .status();
 }
 
-absl::Status RealDestinationJob::Hold(const v1::MigrationRecord& record) {
+absl::Status RealDestinationJob::EndBuilt(const v1::MigrationRecord& record) {
+  (void)Take(record.id());  // its end kills what is held
+  if (record.boot_id() != BootId()) return absl::OkStatus();
+  Clock& clock = Clock::Real();
+  const absl::Time deadline = clock.Now() + kSettleLimit;
+  KillTasks(record.tasks());
+  while (AnyIsAlive(record.tasks())) {
+    if (clock.Now() > deadline) {
+      return absl::UnavailableError(
+          absl::StrCat("tasks in ", record.cgroup(),
+                       " that were built and never ran do not end, though they "
+                       "are killed"));
+    }
+    clock.Sleep(kPause);
+  }
+  if (!record.building()) return absl::OkStatus();
+  while (true) {
+    absl::Status ended = EndUnlistedBuild(record);
+    if (!absl::IsUnavailable(ended) || clock.Now() > deadline) return ended;
+    clock.Sleep(kPause);
+  }
+}
+
+absl::StatusOr<migrate::BuiltJob> RealDestinationJob::Hold(
+    const v1::MigrationRecord& record) {
   CKPT_ASSIGN_OR_RETURN(const std::string criu, criu::FindCriu(criu_));
-  (void)Take(record.id());
-  CKPT_RETURN_IF_ERROR(EndLeftovers(record));
   auto held =
       std::make_shared<HeldRestoreThread>(store_, criu, RequestOf(record));
-  CKPT_RETURN_IF_ERROR(held->AwaitHeld());
+  CKPT_ASSIGN_OR_RETURN(migrate::BuiltJob built, held->AwaitHeld());
   const absl::MutexLock lock(&mutex_);
   held_[record.id()] = std::move(held);
-  return absl::OkStatus();
+  return built;
 }
 
 bool RealDestinationJob::IsHeld(const std::string& id) {
@@ -250,60 +321,62 @@ bool RealDestinationJob::IsHeld(const std::string& id) {
 
 absl::StatusOr<v1::RestoreReport> RealDestinationJob::Run(
     const v1::MigrationRecord& record, const Releasing& releasing) {
-  bool asked = false;
-  const Releasing once = [&](const std::string& log) {
-    asked = true;
-    return releasing(log);
-  };
   if (const auto held = Take(record.id()); held != nullptr) {
-    auto report = held->Release(once);
-    // Lost before it was let go: it is built once more.
-    if (report.ok() || asked) return report;
+    return held->Release(releasing);
   }
-  CKPT_RETURN_IF_ERROR(EndLeftovers(record));
   CKPT_ASSIGN_OR_RETURN(const std::string criu, criu::FindCriu(criu_));
-  return restore::Restore(RequestOf(record),
-                          {.store = &store_,
-                           .criu = criu,
-                           .hold = [&](const restore::HeldRestore& built) {
-                             return once(built.criu_log);
-                           }});
+  return restore::Restore(
+      RequestOf(record),
+      {.store = &store_,
+       .criu = criu,
+       .hold = [&](const restore::HeldRestore& held) -> absl::Status {
+         CKPT_ASSIGN_OR_RETURN(const migrate::BuiltJob built,
+                               Describe(held, record.cgroup()));
+         return releasing(built);
+       }});
 }
 
 absl::StatusOr<migrate::DestinationJob::Fate> RealDestinationJob::FateOf(
     const v1::MigrationRecord& record) {
   Clock& clock = Clock::Real();
   const absl::Time deadline = clock.Now() + kSettleLimit;
+  const bool same_kernel = record.boot_id() == BootId();
   const auto group = freezer::OpenCgroup(record.cgroup());
   while (true) {
     const auto log = ReadFile(record.restore_log());
     const bool released = log.ok() && criu::ShowsRelease(*log);
     std::vector<pid_t> pids;
-    if (group.ok()) {
+    if (group.ok() && same_kernel) {
       CKPT_ASSIGN_OR_RETURN(pids, (*group)->SubtreeProcesses());
     }
     if (released) return pids.empty() ? Fate::kEnded : Fate::kRuns;
-    if (pids.empty()) return Fate::kNeverRan;
+    // Never kill what may have run.  Of another kernel, the log may have had
+    // one more line.
+    if (!log.ok() || !same_kernel) {
+      return AnyIsAlive(record.tasks()) && same_kernel ? Fate::kRuns
+                                                       : Fate::kUnknown;
+    }
+    if (!AnyIsAlive(record.tasks())) return Fate::kNeverRan;
     // CRIU may be about to let them go, or to kill them.
     if (clock.Now() > deadline) break;
     clock.Sleep(kPause);
   }
   // Neither: CRIU was killed, and what it built waits for it for ever.
-  freezer::Freezer freezer(**group, ProcFs::Real(), clock);
-  CKPT_RETURN_IF_ERROR(
-      freezer::KillGroup(freezer, SIGKILL,
-                         {.deadline = clock.Now() + kSettleLimit})
-          .status());
+  CKPT_RETURN_IF_ERROR(EndBuilt(record));
   return Fate::kNeverRan;
 }
 
+void RealDestinationJob::DropLog(const v1::MigrationRecord& record) {
+  if (!record.restore_log().empty()) criu::RemoveLog(record.restore_log());
+}
+
 absl::Status RealDestinationJob::Drop(const v1::MigrationRecord& record) {
-  (void)Take(record.id());  // its end kills what is held
-  CKPT_RETURN_IF_ERROR(EndLeftovers(record));
   {
     auto arriving = ArrivingImage::Open(store_, record.image());
-    if (arriving.ok()) {
+    if (arriving.ok() && IsOf(record, (*arriving)->dir_fd())) {
       CKPT_RETURN_IF_ERROR((*arriving)->Remove());
+    } else if (arriving.ok()) {
+      return absl::OkStatus();  // there is no image of that name then
     } else if (!absl::IsAlreadyExists(arriving.status())) {
       return arriving.status();
     }

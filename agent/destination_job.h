@@ -11,7 +11,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
-#include "agent/migrations.h"
+#include "migrate/seams.h"
 #include "store/image_store.h"
 
 namespace ckpt::agent {
@@ -19,7 +19,7 @@ namespace ckpt::agent {
 class HeldRestoreThread;
 
 // Thread-safe.
-class RealDestinationJob : public HoldingJob {
+class RealDestinationJob : public migrate::DestinationJob {
  public:
   // What is held for longer is dropped; its image stays.
   static constexpr absl::Duration kHoldLimit = absl::Minutes(30);
@@ -31,21 +31,25 @@ class RealDestinationJob : public HoldingJob {
   absl::Status Reserve(const v1::MigrationRecord& record) override;
   absl::StatusOr<std::string> Verify(
       const v1::MigrationRecord& record) override;
-  absl::Status Hold(const v1::MigrationRecord& record) override;
+  std::string BootId() override;
+  absl::StatusOr<migrate::BuiltJob> Hold(
+      const v1::MigrationRecord& record) override;
   bool IsHeld(const std::string& id) override;
   absl::StatusOr<v1::RestoreReport> Run(const v1::MigrationRecord& record,
                                         const Releasing& releasing) override;
+  absl::Status EndBuilt(const v1::MigrationRecord& record) override;
   absl::StatusOr<Fate> FateOf(const v1::MigrationRecord& record) override;
+  void DropLog(const v1::MigrationRecord& record) override;
   absl::Status Drop(const v1::MigrationRecord& record) override;
   absl::Status DropImage(const v1::MigrationRecord& record) override;
 
  private:
   absl::Status CheckNeeds(const v1::MigrationRecord& record) const;
   std::shared_ptr<HeldRestoreThread> Take(const std::string& id);
-  // Kills what CRIU had built from the image when the agent, its guardian and
-  // CRIU were killed at once: it was never let go, and waits for ever.  Leaves
-  // a group alone that anything else is in.
-  absl::Status EndLeftovers(const v1::MigrationRecord& record);
+  // What CRIU had built when the agent, its guardian and CRIU were killed at
+  // once, before the tasks were written down: all in the group, if nothing but
+  // processes of the image is there.
+  absl::Status EndUnlistedBuild(const v1::MigrationRecord& record);
 
   const ImageStore store_;
   const std::string criu_;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
@@ -39,6 +40,7 @@ class GrpcPeer : public migrate::Peer {
             rpc::MakeImageLink({.node = options_.node, .tls = options_.tls})) {}
 
   absl::Status Prepare(const v1::MigrationRecord& record) override {
+    CKPT_RETURN_IF_ERROR(CheckReachable(options_.node, options_.source));
     return Call(&Stub::Prepare, AboutRecord(record), kShortLimit, nullptr)
         .status();
   }
@@ -162,6 +164,21 @@ class GrpcPeer : public migrate::Peer {
 };
 
 }  // namespace
+
+absl::Status CheckReachable(const std::string& node,
+                            const std::string& source) {
+  const bool is_here = absl::StartsWith(node, "unix:");
+  const bool is_socket = source.empty() || absl::StartsWith(source, "unix:");
+  const bool is_any =
+      absl::StartsWith(source, "0.0.0.0:") || absl::StartsWith(source, "[::]:");
+  if (is_here || !(is_socket || is_any)) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "node ", node, " could not ask this one for its decision, as this ckptd ",
+      is_any ? absl::StrCat("says that it is ", source)
+             : "serves no other machine",
+      ": start it with --listen HOST:PORT, and, where that is no address that "
+      "others reach, --advertise HOST:PORT; nothing was touched"));
+}
 
 absl::StatusOr<std::unique_ptr<migrate::Peer>> ConnectPeer(
     const PeerOptions& options) {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "agent/metrics.h"
 #include "migrate/seams.h"
@@ -22,6 +23,10 @@ struct PeerOptions {
   std::function<void(const v1::OperationProgress&)> on_progress = nullptr;
   Metrics* metrics = nullptr;  // told of what is sent; borrowed, may be null
 };
+
+// FailedPrecondition: a node could not ask a source of that name for its
+// decision.
+absl::Status CheckReachable(const std::string& node, const std::string& source);
 
 // For one migration; by one thread.  Errors of rpc::Channel::Open().
 absl::StatusOr<std::unique_ptr<migrate::Peer>> ConnectPeer(

@@ -254,7 +254,6 @@ absl::Status Serve(const Options& options, const ServiceManager& manager) {
   WorkerPool long_calls(kLongCallLimits);
   WorkerPool watches(kWatchLimits);
   transfer::Receiver receiver(store);
-  TransferDesk transfer_desk(gate, store, receiver, metrics);
   WorkerPool carriers(kCarrierLimits);
   operations.OnEnd([&metrics](const v1::Operation& operation) {
     metrics.OperationEnded(operation);
@@ -277,6 +276,13 @@ absl::Status Serve(const Options& options, const ServiceManager& manager) {
                                               .on_progress = on_progress,
                                               .metrics = &metrics});
                         });
+  TransferDesk transfer_desk(gate, store, receiver, metrics,
+                             [&migrations](const v1::ImageAnnouncement& begun,
+                                           const std::string& image_id) {
+                               return migrations.NoteArrival(
+                                   begun.transfer_id(), begun.image(),
+                                   image_id);
+                             });
   MigrationDesk migration_desk(gate, claims, operations, job_work, migrations);
   WorkerPool peers(kPeerLimits);
   WorkerPool verdicts(kVerdictLimits);

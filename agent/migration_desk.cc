@@ -178,6 +178,11 @@ absl::StatusOr<v1::MigrationRecord> MigrationDesk::AdmitArrival(
   v1::MigrationRecord record = request.record();
   const v1::MigrateRequest& asked = record.request();
   CKPT_RETURN_IF_ERROR(gate_.AdmitVerb(caller, RECEIVE, asked.to_cgroup()));
+  if (!caller.clients.empty() && absl::StartsWith(request.source(), "unix:")) {
+    return absl::InvalidArgumentError(
+        "a socket of the source's machine is no name by which it is reached "
+        "from here; nothing was done");
+  }
   CKPT_RETURN_IF_ERROR(CheckRequest(asked));
   if (record.generation().empty() || record.image().empty() ||
       absl::StrContains(record.image(), '/')) {

@@ -27,6 +27,10 @@ class StayingJob : public migrate::SourceJob {
                                        const Cancellation*) override {
     return NotNow();
   }
+  std::string BootId() override { return ""; }
+  absl::Status Unlock(const v1::MigrationRecord&, Whereabouts) override {
+    return absl::OkStatus();
+  }
   absl::Status EndTasks(const v1::MigrationRecord&) override {
     return absl::OkStatus();
   }
@@ -35,14 +39,21 @@ class StayingJob : public migrate::SourceJob {
   }
 };
 
-class NoJob : public HoldingJob {
+class NoJob : public migrate::DestinationJob {
  public:
   bool IsHeld(const std::string&) override { return false; }
   absl::Status Reserve(const v1::MigrationRecord&) override { return NotNow(); }
   absl::StatusOr<std::string> Verify(const v1::MigrationRecord&) override {
     return NotNow();
   }
-  absl::Status Hold(const v1::MigrationRecord&) override { return NotNow(); }
+  std::string BootId() override { return ""; }
+  absl::StatusOr<migrate::BuiltJob> Hold(const v1::MigrationRecord&) override {
+    return NotNow();
+  }
+  absl::Status EndBuilt(const v1::MigrationRecord&) override {
+    return absl::OkStatus();
+  }
+  void DropLog(const v1::MigrationRecord&) override {}
   absl::StatusOr<v1::RestoreReport> Run(const v1::MigrationRecord&,
                                         const Releasing&) override {
     return NotNow();

@@ -5,6 +5,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
+#include "agent/run_limit.h"
+#include "base/clock.h"
 #include "base/status.h"
 #include "migrate/states.h"
 
@@ -45,7 +47,8 @@ class Ticker {
 
 Migrations::Migrations(migrate::Journal& journal,
                        migrate::SourceJob& source_job,
-                       HoldingJob& destination_job, OpenPeer open_peer)
+                       migrate::DestinationJob& destination_job,
+                       OpenPeer open_peer)
     : journal_(journal),
       source_job_(source_job),
       destination_job_(destination_job),
@@ -128,6 +131,15 @@ void Migrations::ResumeAll() {
     look_ = true;
     return;
   }
+  // What runs nowhere until it is gone on with does not wait for nodes that
+  // do not answer.
+  std::stable_partition(
+      records->begin(), records->end(), [](const v1::MigrationRecord& record) {
+        return record.state() == v1::MIGRATION_STATE_COMMITTED ||
+               record.state() == v1::MIGRATION_STATE_GONE ||
+               record.state() == v1::MIGRATION_STATE_TAKEN ||
+               record.state() == v1::MIGRATION_STATE_RELEASING;
+      });
   std::vector<v1::MigrationRecord> settled;
   for (const v1::MigrationRecord& record : *records) {
     if (migrate::IsFinal(record.state())) {
@@ -139,7 +151,8 @@ void Migrations::ResumeAll() {
       look_ = true;
       if (ending_) return;
       const auto retry = retries_.find(record.id());
-      if (retry != retries_.end() && absl::Now() < retry->second.first) {
+      if (retry != retries_.end() &&
+          Clock::Real().Now() < retry->second.first) {
         continue;
       }
     }
@@ -154,7 +167,7 @@ void Migrations::ResumeAll() {
     } else {
       absl::Duration& pause = retries_[record.id()].second;
       pause = std::clamp(2 * pause, kFirstPause, kLongestPause);
-      retries_[record.id()].first = absl::Now() + pause;
+      retries_[record.id()].first = Clock::Real().Now() + pause;
     }
   }
   Unlock(*records);
@@ -223,6 +236,8 @@ absl::StatusOr<v1::MigrateReport> Migrations::Run(v1::MigrationRecord record,
                                                   const Watching& watching) {
   CKPT_ASSIGN_OR_RETURN(const Claim claim,
                         TakeClaim(record.id(), absl::ZeroDuration()));
+  // Both outlive the peer, whose threads use them to its end.
+  RunLimit limit(watching.cancel, record.request());
   migrate::Progress progress(watching.on_progress);
   CKPT_ASSIGN_OR_RETURN(
       const auto peer,
@@ -230,28 +245,39 @@ absl::StatusOr<v1::MigrateReport> Migrations::Run(v1::MigrationRecord record,
         progress.Sent(transfer);
       }));
   const Ticker ticker([&progress] { progress.Tick(); });
-  const Cancellation* const cancel = watching.cancel;
   migrate::RunOptions options;
-  options.cancel = cancel;
+  options.cancel = limit.cancel();
   options.on_state = watching.on_state;
   options.progress = &progress;
   if (record.request().pause_before_switchover()) {
-    options.await_switchover = [this, id = record.id(), cancel] {
-      return AwaitSwitchover(id, cancel);
+    options.await_switchover = [&, id = record.id()] {
+      limit.End();
+      return AwaitSwitchover(id, watching);
     };
   }
-  return migrate::Source(journal_, source_job_, *peer).Run(record, options);
+  auto report =
+      migrate::Source(journal_, source_job_, *peer).Run(record, options);
+  if (!report.ok()) return limit.Explain(report.status());
+  return report;
 }
 
 absl::Status Migrations::AwaitSwitchover(const std::string& id,
-                                         const Cancellation* cancel) {
+                                         const Watching& watching) {
+  Clock& clock = Clock::Real();
+  const absl::Time limit = clock.Now() + watching.pause_limit;
   const auto go = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return paused_[id] || ending_;
   };
   const absl::MutexLock lock(&mutex_);
   paused_[id] = false;
   while (!mutex_.AwaitWithTimeout(absl::Condition(&go), kCancelPoll)) {
-    if (cancel != nullptr && cancel->cancelled()) break;
+    if (watching.cancel != nullptr && watching.cancel->cancelled()) break;
+    if (clock.Now() >= limit) {
+      paused_.erase(id);
+      return absl::DeadlineExceededError(absl::StrCat(
+          "nobody has continued it for ",
+          absl::FormatDuration(watching.pause_limit), ": the job runs on"));
+    }
   }
   const bool continued = paused_[id];
   paused_.erase(id);
@@ -279,32 +305,94 @@ absl::Status Migrations::Decide(const std::string& id, bool keep) {
     return absl::FailedPreconditionError(absl::StrCat(
         "migration ", id, " is settled: ", migrate::StateName(record.state())));
   }
-  // Whoever answers decides by itself; and what it says is better than what
-  // anybody guesses.
-  const absl::Status resumed = ResumeNow(record);
+  return migrate::IsOfSource(record.state())
+             ? DecideAtSource(record, keep)
+             : DecideAtDestination(record, keep);
+}
+
+absl::Status Migrations::DecideAtSource(v1::MigrationRecord& record,
+                                        bool keep) {
+  const std::string id = record.id();
+  if (keep) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "this node is the source of migration ", id,
+        ": what has left is not its own any more, and what has not runs here; "
+        "only --drop is for it, which gives the destination up"));
+  }
+  const absl::Status resumed = Resume(record);
   CKPT_ASSIGN_OR_RETURN(record, journal_.Find(id));
   if (resumed.ok() || migrate::IsFinal(record.state())) {
     return absl::FailedPreconditionError(
-        absl::StrCat("the other node answers: migration ", id, " is ",
+        absl::StrCat("the destination answers: migration ", id, " is ",
                      migrate::StateName(record.state()), " by what it says"));
   }
   CKPT_ASSIGN_OR_RETURN(const auto peer, open_peer_(record, nullptr));
-  if (!migrate::IsOfSource(record.state())) {
-    const auto decision = peer->Decision(record);
-    // One that has lost its journal answers, and will never decide.
-    if (decision.ok() && *decision != v1::MIGRATION_DECISION_UNKNOWN) {
-      return absl::FailedPreconditionError(
-          "the source answers, and has not decided yet: ask it");
-    }
-    return destination_.Decide(record, keep);
-  }
-  if (keep && record.state() == v1::MIGRATION_STATE_GONE) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("the job of migration ", id,
-                     " has left this node: it cannot be kept "
-                     "here; --drop ends asking the destination"));
+  // Whatever it says to that: it is there.
+  const auto answer = peer->Decision(record);
+  if (!absl::IsUnavailable(answer.status()) && !absl::IsNotFound(resumed)) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the destination answers, and is told again and again: put right what "
+        "it says instead of giving it up: ",
+        resumed.message()));
   }
   return migrate::Source(journal_, source_job_, *peer).GiveUpPeer(record);
+}
+
+absl::Status Migrations::DecideAtDestination(v1::MigrationRecord& record,
+                                             bool keep) {
+  // What is decided is told by Destination.
+  if (destination_.IsDecided(record)) return destination_.Decide(record, keep);
+  const std::string id = record.id();
+  if (!destination_job_.IsHeld(id)) destination_.LostHold(id);
+  CKPT_ASSIGN_OR_RETURN(record, journal_.Find(id));
+  CKPT_ASSIGN_OR_RETURN(const auto peer, open_peer_(record, nullptr));
+  const auto decision = peer->Decision(record);
+  if (!decision.ok() && !absl::IsUnavailable(decision.status())) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the source of migration ", id,
+        " answers with an error; put that right, and it is asked again: ",
+        decision.status().message()));
+  }
+  if (decision.ok() && *decision != v1::MIGRATION_DECISION_UNKNOWN &&
+      *decision != v1::MIGRATION_DECISION_GIVEN_UP &&
+      *decision != v1::MIGRATION_DECISION_LOST) {
+    (void)destination_.Resume(record, *peer);
+    return absl::FailedPreconditionError(
+        absl::StrCat("the source answers, and decides: migration ", id, " is ",
+                     v1::MigrationDecision_Name(*decision), " there, and ",
+                     migrate::StateName(record.state()),
+                     " here; ckpt ops continue or cancel there, if it waits"));
+  }
+  if (decision.ok() && *decision == v1::MIGRATION_DECISION_LOST) {
+    // Takes the image in, if it is whole.
+    (void)destination_.Resume(record, *peer);
+    CKPT_ASSIGN_OR_RETURN(record, journal_.Find(id));
+  }
+  return destination_.Decide(record, keep);
+}
+
+absl::Status Migrations::NoteArrival(const std::string& transfer_id,
+                                     const std::string& image,
+                                     const std::string& image_id) {
+  CKPT_ASSIGN_OR_RETURN(const auto records, journal_.Load());
+  for (const v1::MigrationRecord& found : records) {
+    if (found.generation() != transfer_id || found.image() != image ||
+        found.state() != v1::MIGRATION_STATE_RESERVED) {
+      continue;
+    }
+    CKPT_ASSIGN_OR_RETURN(const Claim claim,
+                          TakeClaim(found.id(), kClaimLimit));
+    CKPT_ASSIGN_OR_RETURN(v1::MigrationRecord record,
+                          journal_.Find(found.id()));
+    if (record.state() != v1::MIGRATION_STATE_RESERVED) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "migration ", record.id(), " is ", migrate::StateName(record.state()),
+          " here: its image is late"));
+    }
+    record.set_image_id(image_id);
+    return journal_.Save(record);
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Migrations::Prepare(const v1::MigrationRecord& record) {

@@ -37,23 +37,20 @@
 
 namespace ckpt::agent {
 
-// A destination's job that can lose what it holds by itself.
-class HoldingJob : public migrate::DestinationJob {
- public:
-  virtual bool IsHeld(const std::string& id) = 0;
-};
-
 class Migrations {
  public:
   // How many that are settled are remembered.
   static constexpr size_t kRemembered = 200;
+  // How long a job stands still at most for want of Continue(): shorter than
+  // the destination holds it.
+  static constexpr absl::Duration kPauseLimit = absl::Minutes(20);
 
   using OnProgress = std::function<void(const v1::OperationProgress&)>;
   using OpenPeer = std::function<absl::StatusOr<std::unique_ptr<migrate::Peer>>(
       const v1::MigrationRecord& record, const OnProgress& on_progress)>;
 
   Migrations(migrate::Journal& journal, migrate::SourceJob& source_job,
-             HoldingJob& destination_job, OpenPeer open_peer);
+             migrate::DestinationJob& destination_job, OpenPeer open_peer);
   ~Migrations();  // ends the thread
   Migrations(const Migrations&) = delete;
   Migrations& operator=(const Migrations&) = delete;
@@ -67,6 +64,7 @@ class Migrations {
     const Cancellation* cancel = nullptr;  // borrowed
     std::function<void(const v1::MigrationRecord&)> on_state;
     migrate::Progress::OnChange on_progress;
+    absl::Duration pause_limit = kPauseLimit;
   };
   // At the source.  Errors of migrate::Source::Run().
   absl::StatusOr<v1::MigrateReport> Run(v1::MigrationRecord record,
@@ -78,8 +76,16 @@ class Migrations {
   absl::StatusOr<v1::MigrationRecord> Find(const std::string& id) {
     return journal_.Find(id);
   }
-  // FailedPrecondition: the other node answers, or nothing is to be decided.
+  // FailedPrecondition: the other node decides, or has decided, or answers with
+  // an error that is to be put right; or nothing is to be decided.
   absl::Status Decide(const std::string& id, bool keep);
+
+  // An image arrives at this destination by a transfer of that id; "": it has
+  // not become one.  OK also when it is of no migration.  Unavailable: its
+  // migration is being worked on; ask again.  Errors of Journal::Save().
+  absl::Status NoteArrival(const std::string& transfer_id,
+                           const std::string& image,
+                           const std::string& image_id);
 
   // What the source asks of this destination.  Unavailable: it is being worked
   // on; ask again.
@@ -109,15 +115,16 @@ class Migrations {
   // Of those that are over: what keeps this node from answering for connections
   // that have left is removed when it may.
   void Unlock(const std::vector<v1::MigrationRecord>& records);
-  absl::Status AwaitSwitchover(const std::string& id,
-                               const Cancellation* cancel);
+  absl::Status DecideAtSource(v1::MigrationRecord& record, bool keep);
+  absl::Status DecideAtDestination(v1::MigrationRecord& record, bool keep);
+  absl::Status AwaitSwitchover(const std::string& id, const Watching& watching);
   void ResumeAll();
   void Forget(std::vector<v1::MigrationRecord> settled);
   void Loop();
 
   migrate::Journal& journal_;
   migrate::SourceJob& source_job_;
-  HoldingJob& destination_job_;
+  migrate::DestinationJob& destination_job_;
   const OpenPeer open_peer_;
   migrate::Destination destination_;
 

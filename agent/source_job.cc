@@ -1,20 +1,14 @@
 #include "agent/source_job.h"
 
-#include <signal.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-#include <algorithm>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "agent/migration_tasks.h"
 #include "base/clock.h"
 #include "base/host.h"
-#include "base/proc.h"
 #include "base/status.h"
-#include "base/unique_fd.h"
 #include "checkpoint/dump.h"
 #include "checkpoint/hand_over.h"
 #include "checkpoint/kept_connections.h"
@@ -32,20 +26,6 @@ namespace {
 constexpr absl::Duration kGuardianLimit = absl::Seconds(10);
 constexpr absl::Duration kEndLimit = absl::Seconds(20);
 constexpr absl::Duration kPause = absl::Milliseconds(20);
-
-bool IsAlive(const v1::MigrationTask& task) {
-  const auto stat = ProcFs::Real().Stat(task.pid());
-  return stat.ok() && stat->start_ticks == task.start_ticks() &&
-         stat->state != 'Z' && stat->state != 'X';
-}
-
-void Kill(const v1::MigrationTask& task) {
-  const UniqueFd pidfd(
-      static_cast<int>(::syscall(SYS_pidfd_open, task.pid(), 0)));
-  // Held on to, it can be no other's any more.
-  if (!pidfd.ok() || !IsAlive(task)) return;
-  (void)::syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0);
-}
 
 void AwaitGuardian(const std::string& directory) {
   const auto group = freezer::OpenCgroup(directory);
@@ -102,7 +82,7 @@ absl::StatusOr<v1::DumpReport> RealSourceJob::Leave(
   *request.mutable_criu() = asked.criu();
   checkpoint::HandOver over;
   over.decision_dir_fd = journal_.dir_fd();
-  over.decision_name = migrate::FileJournal::DecisionName(record.id());
+  over.decision_name = migrate::FileJournal::DecisionName(record);
   over.keep_image = asked.keep_image();
   over.image_begun = steps.begun;
   over.give = [&](const checkpoint::GivenJob& job) {
@@ -126,6 +106,8 @@ absl::StatusOr<v1::DumpReport> RealSourceJob::Leave(
                                     .on_phase = steps.on_phase});
 }
 
+std::string RealSourceJob::BootId() { return ckpt::BootId(); }
+
 absl::Status RealSourceJob::EndTasks(const v1::MigrationRecord& record) {
   if (record.boot_id() != BootId()) return absl::OkStatus();
   AwaitGuardian(record.cgroup());
@@ -134,10 +116,8 @@ absl::Status RealSourceJob::EndTasks(const v1::MigrationRecord& record) {
   bool recovered = false;
   while (true) {
     // First, while they are frozen: not one instruction of them runs here.
-    for (const v1::MigrationTask& task : record.tasks()) Kill(task);
-    if (std::none_of(record.tasks().begin(), record.tasks().end(), &IsAlive)) {
-      break;
-    }
+    KillTasks(record.tasks());
+    if (!AnyIsAlive(record.tasks())) break;
     if (clock.Now() > deadline) {
       return absl::UnavailableError(absl::StrCat(
           "tasks of the job in ", record.cgroup(),
@@ -178,8 +158,7 @@ absl::Status RemoveImageOf(const ImageStore& store, const std::string& name,
                            const std::string& image_id) {
   {
     const auto image = store.Open(name);
-    if (absl::IsNotFound(image.status())) return absl::OkStatus();
-    if (image.ok() && !image_id.empty() &&
+    if (!image.ok() || image_id.empty() ||
         image->manifest().image_id() != image_id) {
       return absl::OkStatus();
     }

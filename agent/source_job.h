@@ -24,6 +24,7 @@ class RealSourceJob : public migrate::SourceJob {
   absl::StatusOr<v1::DumpReport> Leave(const v1::MigrationRecord& record,
                                        const Steps& steps,
                                        const Cancellation* cancel) override;
+  std::string BootId() override;
   absl::Status EndTasks(const v1::MigrationRecord& record) override;
   absl::Status DropImage(const v1::MigrationRecord& record) override;
   absl::Status Unlock(const v1::MigrationRecord& record,
@@ -35,8 +36,8 @@ class RealSourceJob : public migrate::SourceJob {
   const migrate::FileJournal& journal_;
 };
 
-// Removes an image if it is still the one of that id ("": whichever it is).  OK
-// when there is none.
+// Removes an image if it is the one of that id.  OK when there is none, or
+// another; "" is no image's.
 absl::Status RemoveImageOf(const ImageStore& store, const std::string& name,
                            const std::string& image_id);
 

@@ -7,6 +7,7 @@
 #include "agent/policy.pb.h"
 #include "base/clock.h"
 #include "base/status.h"
+#include "store/manifest.h"
 #include "transfer/pull_session.h"
 #include "transfer/push_session.h"
 
@@ -33,15 +34,34 @@ absl::Status TransferDesk::TakeIn(const Caller& caller, PushCaller& call,
         return gate_.Admit(caller, PUSH, {cgroup}, image);
       });
   v1::PushRequest request;
+  v1::ImageAnnouncement begun;
   while (call.Read(&request)) {
-    if (request.has_begin()) transfer = !request.begin().further_stream();
+    if (request.has_begin()) {
+      begun = request.begin();
+      transfer = !begun.further_stream();
+    }
     metrics_.Add(Metrics::Bytes::kReceived, request.chunk().data().size());
-    CKPT_ASSIGN_OR_RETURN(const auto reply, session.Take(request));
+    CKPT_ASSIGN_OR_RETURN(const auto reply, Take(session, begun, request));
     if (reply.has_value() && !call.Write(*reply)) {
       return absl::CancelledError("the caller has gone");
     }
   }
   return session.End();
+}
+
+absl::StatusOr<absl::optional<v1::PushReply>> TransferDesk::Take(
+    transfer::PushSession& session, const v1::ImageAnnouncement& begun,
+    const v1::PushRequest& request) {
+  if (!request.has_commit() || note_arrival_ == nullptr) {
+    return session.Take(request);
+  }
+  // Before it is an image: whoever finds it then knows whose it is.
+  CKPT_ASSIGN_OR_RETURN(const v1::Manifest manifest,
+                        DecodeManifest(request.commit().manifest()));
+  CKPT_RETURN_IF_ERROR(note_arrival_(begun, manifest.image_id()));
+  auto reply = session.Take(request);
+  if (!reply.ok()) (void)note_arrival_(begun, "");
+  return reply;
 }
 
 absl::Status TransferDesk::Pull(const Caller& caller,

@@ -15,14 +15,19 @@
 #ifndef CKPT_AGENT_TRANSFER_DESK_H_
 #define CKPT_AGENT_TRANSFER_DESK_H_
 
+#include <functional>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/optional.h"
 #include "agent/caller.h"
 #include "agent/gate.h"
 #include "agent/metrics.h"
 #include "proto/transfer.pb.h"
 #include "store/image_store.h"
+#include "transfer/push_session.h"
 #include "transfer/receiver.h"
 
 namespace ckpt::agent {
@@ -44,9 +49,20 @@ class PullCaller {
 
 class TransferDesk {
  public:
+  // Called before what has arrived becomes an image, with its id; and with ""
+  // when it has not.  An error refuses it.
+  using NoteArrival = std::function<absl::Status(
+      const v1::ImageAnnouncement& announcement, const std::string& image_id)>;
+
+  // `note_arrival` may be null.
   TransferDesk(const Gate& gate, const ImageStore& store,
-               transfer::Receiver& receiver, Metrics& metrics)
-      : gate_(gate), store_(store), receiver_(receiver), metrics_(metrics) {}
+               transfer::Receiver& receiver, Metrics& metrics,
+               NoteArrival note_arrival)
+      : gate_(gate),
+        store_(store),
+        receiver_(receiver),
+        metrics_(metrics),
+        note_arrival_(std::move(note_arrival)) {}
 
   absl::Status Push(const Caller& caller, PushCaller& call);
   absl::Status Pull(const Caller& caller, const v1::PullRequest& request,
@@ -57,11 +73,15 @@ class TransferDesk {
   absl::Status TakeIn(const Caller& caller, PushCaller& call, bool& transfer);
   absl::Status GiveOut(const Caller& caller, const v1::PullRequest& request,
                        PullCaller& call);
+  absl::StatusOr<absl::optional<v1::PushReply>> Take(
+      transfer::PushSession& session, const v1::ImageAnnouncement& begun,
+      const v1::PushRequest& request);
 
   const Gate& gate_;
   const ImageStore& store_;
   transfer::Receiver& receiver_;
   Metrics& metrics_;
+  const NoteArrival note_arrival_;
 };
 
 }  // namespace ckpt::agent

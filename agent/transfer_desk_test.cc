@@ -45,7 +45,7 @@ class TransferDeskTest : public testing::Test {
   const ImageStore store_{dir_.path()};
   transfer::Receiver receiver_{store_};
   Metrics metrics_;
-  TransferDesk desk_{gate_, store_, receiver_, metrics_};
+  TransferDesk desk_{gate_, store_, receiver_, metrics_, nullptr};
 };
 
 TEST_F(TransferDeskTest, WhoMayPushNowhereIsNotWaitedFor) {

@@ -28,6 +28,7 @@ bool ShowsLostMemory(absl::string_view log);
 // True if the log of a restore shows that every task was let go, whatever
 // became of CRIU after that.
 bool ShowsRelease(absl::string_view log);
+inline constexpr int kReleaseLogLevel = 3;  // from this level on it does
 
 }  // namespace ckpt::criu
 

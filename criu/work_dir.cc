@@ -1,10 +1,12 @@
 #include "criu/work_dir.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <system_error>
@@ -22,6 +24,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr char kLogRoot[] = "/var/log/ckpt";
+constexpr char kPinFile[] = "pinned";
 
 void RemoveTree(const std::string& path) {
   std::error_code ignored;
@@ -34,6 +37,11 @@ void Prune(const std::string& root) {
   std::vector<std::pair<fs::file_time_type, std::string>> kept;
   for (const fs::directory_entry& entry : fs::directory_iterator(root, error)) {
     const auto time = entry.last_write_time(error);
+    if (fs::exists(entry.path() / kPinFile, error) &&
+        time > fs::file_time_type::clock::now() -
+                   std::chrono::hours(24 * kPinnedDays)) {
+      continue;
+    }
     if (!error) kept.emplace_back(time, entry.path().string());
   }
   if (kept.size() <= kKeptLogs) return;
@@ -78,8 +86,26 @@ absl::Status WorkDir::KeepFor(const absl::Status& why) {
                      absl::StrCat(why.message(), " [CRIU's log: ", log, "]"));
 }
 
+absl::Status WorkDir::Pin() {
+  CKPT_RETURN_IF_ERROR(
+      OpenAt(fd_.get(), kPinFile, O_WRONLY | O_CREAT).status());
+  pinned_ = true;
+  return absl::OkStatus();
+}
+
+void WorkDir::Unpin() {
+  if (pinned_) (void)::unlinkat(fd_.get(), kPinFile, 0);
+  pinned_ = false;
+}
+
 WorkDir::~WorkDir() {
-  if (!keep_) RemoveTree(path_);
+  if (!keep_ && !pinned_) RemoveTree(path_);
+}
+
+void RemoveLog(const std::string& log) {
+  const fs::path directory = fs::path(log).parent_path();
+  std::error_code error;
+  if (fs::exists(directory / kPinFile, error)) RemoveTree(directory.string());
 }
 
 }  // namespace ckpt::criu

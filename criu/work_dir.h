@@ -6,8 +6,10 @@
 //   ...                       // CRIU writes criu.log
 //   return work->KeepFor(error);  // the log stays for a person
 //
-// Dropped without KeepFor() it is removed.  Old kept ones are removed when
-// there are more than kKeptLogs.  Not thread-safe.
+// Dropped without KeepFor() or Pin() it is removed.  Old kept ones are removed
+// when there are more than kKeptLogs, pinned ones after kPinnedDays.
+//
+// Not thread-safe.
 #ifndef CKPT_CRIU_WORK_DIR_H_
 #define CKPT_CRIU_WORK_DIR_H_
 
@@ -22,6 +24,7 @@ namespace ckpt::criu {
 
 inline constexpr char kLogName[] = "criu.log";
 inline constexpr size_t kKeptLogs = 32;
+inline constexpr int kPinnedDays = 30;
 
 class WorkDir {
  public:
@@ -38,6 +41,12 @@ class WorkDir {
   // of the message.
   absl::Status KeepFor(const absl::Status& why);
 
+  // From now on it stays until RemoveLog(), whatever becomes of this process.
+  // Errors of the file system.
+  absl::Status Pin();
+  // It is as before.
+  void Unpin();
+
  private:
   WorkDir(std::string path, UniqueFd fd)
       : path_(std::move(path)), fd_(std::move(fd)) {}
@@ -45,7 +54,11 @@ class WorkDir {
   const std::string path_;
   const UniqueFd fd_;
   bool keep_ = false;
+  bool pinned_ = false;
 };
+
+// Removes the directory of a log that was pinned; nothing else.
+void RemoveLog(const std::string& log);
 
 }  // namespace ckpt::criu
 

@@ -18,6 +18,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
 #include "migrate/journal.h"
 #include "migrate/seams.h"
 #include "proto/migration.pb.h"
@@ -31,11 +33,13 @@ class Destination {
 
   // `record` as the source has it: the place that it gets here is filled in by
   // the caller (peer, cgroup, image, boot_id).  Errors of Reserve();
-  // FailedPrecondition: it was aborted, or the id is another's.
-  absl::Status Prepare(v1::MigrationRecord record);
+  // FailedPrecondition: it was aborted, the id is another's, the group is
+  // reserved for another migration, or the source's ckpt is newer.
+  absl::Status Prepare(const v1::MigrationRecord& asked);
 
-  // The image was sent: builds the job and holds it.  NotFound; errors of
-  // Verify() and Hold(), after which it can be asked for again.
+  // The image was sent: builds the job and holds it, anew if what was held is
+  // no more.  NotFound; errors of Verify() and Hold(), after which it can be
+  // asked for again.
   absl::Status Hold(const std::string& id, const std::string& generation);
 
   // The source has decided, and has no task of it any more.  OK when the job
@@ -57,19 +61,33 @@ class Destination {
   // yet; ask again.
   absl::Status Resume(v1::MigrationRecord& record, Peer& source);
 
-  // An operator decides in the source's place.
+  // Nobody needs to be asked any more.
+  static bool IsDecided(const v1::MigrationRecord& record);
+
+  // An operator decides in the source's place, or tells what nobody can know.
   absl::Status Decide(v1::MigrationRecord& record, bool keep);
 
  private:
   absl::StatusOr<v1::MigrationRecord> Find(const std::string& id,
                                            const std::string& generation);
+  // Others that are under way to the group.
+  absl::Status CheckGroupIsFree(const v1::MigrationRecord& record);
+  absl::Status Receive(v1::MigrationRecord& record);
+  // Nothing that was built is left; a build begins.
+  absl::Status BeginBuilding(v1::MigrationRecord& record);
   absl::Status Take(v1::MigrationRecord& record, absl::string_view why);
   absl::Status Finish(v1::MigrationRecord& record);
+  absl::Status FindOut(v1::MigrationRecord& record);
+  absl::Status LetGo(v1::MigrationRecord& record);
+  absl::Status DoAsTold(v1::MigrationRecord& record,
+                        v1::MigrationDecision decision);
+  absl::Status OutliveSource(v1::MigrationRecord& record);
   void TidyUp(v1::MigrationRecord& record);
   absl::Status Drop(v1::MigrationRecord& record, absl::string_view why);
 
   Journal& journal_;
   DestinationJob& job_;
+  absl::Mutex reserving_;  // the one group is looked for and taken by one
 };
 
 }  // namespace ckpt::migrate

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <set>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -44,7 +45,16 @@ std::string RecordName(const std::string& id) {
 }
 
 void AddStep(v1::MigrationRecord& record, absl::string_view why) {
-  if (record.steps_size() >= kMaxSteps) return;
+  if (record.steps_size() >= kMaxSteps) {
+    // What brought it into another state stays as long as anything else can go.
+    int gone = record.steps_size() / 2;
+    for (int i = 1; i < record.steps_size(); ++i) {
+      if (record.steps(i).state() != record.steps(i - 1).state()) continue;
+      gone = i;
+      break;
+    }
+    record.mutable_steps()->DeleteSubrange(gone, 1);
+  }
   v1::MigrationStep& step = *record.add_steps();
   step.set_unix_ns(absl::GetCurrentTimeNanos());
   step.set_state(record.state());
@@ -64,6 +74,14 @@ absl::Status Advance(Journal& journal, v1::MigrationRecord& record,
   return absl::OkStatus();
 }
 
+absl::Status AdvanceAnyway(Journal& journal, v1::MigrationRecord& record,
+                           v1::MigrationState next, absl::string_view why) {
+  CKPT_RETURN_IF_ERROR(CheckTransition(record.state(), next));
+  record.set_state(next);
+  AddStep(record, why);
+  return journal.Save(record);
+}
+
 void Note(Journal& journal, v1::MigrationRecord& record,
           absl::string_view why) {
   const int count = record.steps_size();
@@ -78,13 +96,35 @@ absl::StatusOr<std::unique_ptr<FileJournal>> FileJournal::Open(
     return ErrnoToStatus(errno, "make directory", directory);
   }
   CKPT_ASSIGN_OR_RETURN(UniqueFd dir, OpenDirectory(directory));
+  CKPT_ASSIGN_OR_RETURN(const UniqueFd parent,
+                        OpenDirectory(directory + "/.."));
+  CKPT_RETURN_IF_ERROR(Fsync(parent.get(), directory + "/.."));
   if (::flock(dir.get(), LOCK_EX | LOCK_NB) != 0) {
     return absl::UnavailableError(
         absl::StrCat("another ckptd has the journal of migrations ", directory,
                      "; end it first; nothing was done"));
   }
-  return std::unique_ptr<FileJournal>(
+  std::unique_ptr<FileJournal> journal(
       new FileJournal(directory, std::move(dir)));
+  journal->RemoveLeftovers();
+  return journal;
+}
+
+void FileJournal::RemoveLeftovers() {
+  const auto names = ListDirectoryAt(dir_.get(), ".");
+  if (!names.ok()) return;
+  std::set<std::string> ids;
+  for (absl::string_view name : *names) {
+    if (absl::ConsumeSuffix(&name, kRecordSuffix)) ids.emplace(name);
+  }
+  for (const std::string& name : *names) {
+    absl::string_view of = name;
+    bool is_left = absl::EndsWith(name, kTemporarySuffix);
+    if (absl::ConsumeSuffix(&of, kDecisionSuffix)) {
+      is_left = ids.count(std::string(of.substr(0, of.rfind('.')))) == 0;
+    }
+    if (is_left) (void)::unlinkat(dir_.get(), name.c_str(), 0);
+  }
 }
 
 absl::Status FileJournal::Write(const std::string& name,
@@ -139,9 +179,12 @@ absl::StatusOr<std::vector<v1::MigrationRecord>> FileJournal::Load() {
 }
 
 absl::Status FileJournal::Remove(const std::string& id) {
-  CKPT_RETURN_IF_ERROR(CheckId(id));
-  // The decision last: without the record nobody looks for it.
-  for (const std::string& name : {RecordName(id), DecisionName(id)}) {
+  const auto record = Find(id);
+  if (absl::IsNotFound(record.status())) return absl::OkStatus();
+  CKPT_RETURN_IF_ERROR(record.status());
+  // The decision last: without the record nobody looks for it, as no other
+  // migration has its generation.
+  for (const std::string& name : {RecordName(id), DecisionName(*record)}) {
     if (::unlinkat(dir_.get(), name.c_str(), 0) != 0 && errno != ENOENT) {
       return ErrnoToStatus(errno, "remove", name);
     }
@@ -150,13 +193,13 @@ absl::Status FileJournal::Remove(const std::string& id) {
   return absl::OkStatus();
 }
 
-std::string FileJournal::DecisionName(const std::string& id) {
-  return absl::StrCat(id, kDecisionSuffix);
+std::string FileJournal::DecisionName(const v1::MigrationRecord& record) {
+  return absl::StrCat(record.id(), ".", record.generation(), kDecisionSuffix);
 }
 
 absl::Status FileJournal::Decide(const v1::MigrationRecord& record) {
   CKPT_RETURN_IF_ERROR(CheckId(record.id()));
-  const std::string name = DecisionName(record.id());
+  const std::string name = DecisionName(record);
   absl::Status written = Write(name, record.generation());
   if (written.ok()) return written;
   // Perhaps it is there, but not for certain on the disk.  Nobody was told of
@@ -168,7 +211,7 @@ absl::Status FileJournal::Decide(const v1::MigrationRecord& record) {
 }
 
 absl::StatusOr<bool> FileJournal::IsDecided(const v1::MigrationRecord& record) {
-  const auto bytes = ReadFileAt(dir_.get(), DecisionName(record.id()));
+  const auto bytes = ReadFileAt(dir_.get(), DecisionName(record));
   if (absl::IsNotFound(bytes.status())) return false;
   CKPT_RETURN_IF_ERROR(bytes.status());
   return *bytes == record.generation();

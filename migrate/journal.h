@@ -6,9 +6,9 @@
 //                                "the destination holds the job"));
 //   CKPT_RETURN_IF_ERROR(journal->Decide(record));    // no way back from here
 //
-// The decision is the file ID.decision, and nothing else: it is there, or the
-// job is the source's.  So whoever finds the source's agent dead (its guardian,
-// another agent) sees the same by one look at a directory.
+// The decision is the file ID.GENERATION.decision, and nothing else: it is
+// there, or the job is the source's.  So whoever finds the source's agent dead
+// (its guardian, another agent) sees the same by one look at a directory.
 #ifndef CKPT_MIGRATE_JOURNAL_H_
 #define CKPT_MIGRATE_JOURNAL_H_
 
@@ -54,14 +54,19 @@ class Journal {
 absl::Status Advance(Journal& journal, v1::MigrationRecord& record,
                      v1::MigrationState next, absl::string_view why);
 
+// The same for what is true whatever is written down: the record is in that
+// state also when Save() fails.
+absl::Status AdvanceAnyway(Journal& journal, v1::MigrationRecord& record,
+                           v1::MigrationState next, absl::string_view why);
+
 // Adds a step to the record that is no transition; not being written down does
 // no harm.
 void Note(Journal& journal, v1::MigrationRecord& record, absl::string_view why);
 
 class FileJournal : public Journal {
  public:
-  // Makes the directory, for its owner alone.  Unavailable: another agent has
-  // it.
+  // Makes the directory, durably, for its owner alone.  Unavailable: another
+  // agent has it.
   static absl::StatusOr<std::unique_ptr<FileJournal>> Open(
       const std::string& directory);
 
@@ -74,13 +79,16 @@ class FileJournal : public Journal {
 
   // For who looks at the decision without us.
   int dir_fd() const { return dir_.get(); }
-  static std::string DecisionName(const std::string& id);
+  static std::string DecisionName(const v1::MigrationRecord& record);
 
  private:
   FileJournal(std::string directory, UniqueFd dir)
       : directory_(std::move(directory)), dir_(std::move(dir)) {}
 
   absl::Status Write(const std::string& name, const std::string& bytes);
+  // What a killed agent has left: half-written files, and decisions whose
+  // record was forgotten.
+  void RemoveLeftovers();
 
   const std::string directory_;
   const UniqueFd dir_;  // locked

@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <string>
+
 #include "base/file.h"
 #include "gtest/gtest.h"
 #include "migrate/states.h"
@@ -59,6 +61,7 @@ TEST_F(JournalTest, RefusesAStateThatDoesNotFollow) {
 TEST_F(JournalTest, DecisionIsOfOneGeneration) {
   v1::MigrationRecord record = Record("a");
   EXPECT_FALSE(*journal_->IsDecided(record));
+  ASSERT_EQ(journal_->Save(record), absl::OkStatus());
   ASSERT_EQ(journal_->Decide(record), absl::OkStatus());
   Reopen();
   EXPECT_TRUE(*journal_->IsDecided(record));
@@ -69,7 +72,7 @@ TEST_F(JournalTest, DecisionIsOfOneGeneration) {
 TEST_F(JournalTest, DecisionThatCannotBeWrittenIsNone) {
   v1::MigrationRecord record = Record("a");
   // A directory is in the way of the rename.
-  ASSERT_EQ(::mkdirat(journal_->dir_fd(), "a.decision", 0700), 0);
+  ASSERT_EQ(::mkdirat(journal_->dir_fd(), "a.g1.decision", 0700), 0);
   EXPECT_FALSE(journal_->Decide(record).ok());
   const auto decided = journal_->IsDecided(record);
   EXPECT_FALSE(decided.ok() && *decided);
@@ -102,10 +105,48 @@ TEST_F(JournalTest, ForgetsRecordAndDecision) {
   EXPECT_TRUE(journal_->Load()->empty());
 }
 
+// Killed between the two files of Forget(), it leaves a decision; a later
+// migration of the same id is not decided by it.
+TEST_F(JournalTest, LeftoversDecideNothingAndAreRemoved) {
+  v1::MigrationRecord record = Record("a.b");
+  ASSERT_EQ(journal_->Decide(record), absl::OkStatus());
+  const v1::MigrationRecord kept = Record("k");
+  ASSERT_EQ(journal_->Save(kept), absl::OkStatus());
+  ASSERT_EQ(journal_->Decide(kept), absl::OkStatus());
+  const std::string name = FileJournal::DecisionName(record);
+  record.set_generation("g2");
+  EXPECT_NE(FileJournal::DecisionName(record), name);
+  EXPECT_FALSE(*journal_->IsDecided(record));
+  ASSERT_TRUE(
+      OpenAt(journal_->dir_fd(), "k.migration.new", O_WRONLY | O_CREAT).ok());
+  Reopen();
+  EXPECT_FALSE(ReadFileAt(journal_->dir_fd(), name).ok());
+  EXPECT_FALSE(ReadFileAt(journal_->dir_fd(), "k.migration.new").ok());
+  EXPECT_TRUE(*journal_->IsDecided(kept));
+}
+
+TEST_F(JournalTest, LongHistoryKeepsItsStatesAndItsLastSteps) {
+  v1::MigrationRecord record = Record("a");
+  ASSERT_EQ(Advance(*journal_, record, v1::MIGRATION_STATE_PREPARING, "asked"),
+            absl::OkStatus());
+  for (int i = 0; i < 300; ++i) {
+    Note(*journal_, record, "try " + std::to_string(i));
+  }
+  ASSERT_EQ(Advance(*journal_, record, v1::MIGRATION_STATE_ABORTED, "refused"),
+            absl::OkStatus());
+  Note(*journal_, record, "told");
+  ASSERT_EQ(record.steps_size(), 200);
+  EXPECT_EQ(record.steps(0).why(), "asked");
+  EXPECT_EQ(record.steps(197).why(), "try 299");
+  EXPECT_EQ(record.steps(198).why(), "refused");
+  EXPECT_EQ(record.steps(199).why(), "told");
+}
+
 TEST(StatesTest, BothSidesHaveOneEndForEachDecision) {
   for (const auto state :
        {v1::MIGRATION_STATE_DONE, v1::MIGRATION_STATE_CLOSED,
-        v1::MIGRATION_STATE_RUNNING, v1::MIGRATION_STATE_DROPPED}) {
+        v1::MIGRATION_STATE_LOST, v1::MIGRATION_STATE_RUNNING,
+        v1::MIGRATION_STATE_DROPPED}) {
     EXPECT_TRUE(IsFinal(state)) << StateName(state);
   }
   EXPECT_FALSE(IsFinal(v1::MIGRATION_STATE_GONE));

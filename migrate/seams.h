@@ -55,6 +55,9 @@ class SourceJob {
       const v1::MigrationRecord& record, const Steps& steps,
       const Cancellation* cancel) = 0;
 
+  // Tasks do not outlive the kernel that this names.
+  virtual std::string BootId() = 0;
+
   // Waits until what a dead agent has left is settled by its guardian; kills
   // those of record.tasks that are left.  OK: there is none.
   virtual absl::Status EndTasks(const v1::MigrationRecord& record) = 0;
@@ -70,6 +73,12 @@ class SourceJob {
                               Whereabouts job) = 0;
 };
 
+// A job that is built, and of which nothing has run.
+struct BuiltJob {
+  std::string log;  // of the CRIU that holds it
+  std::vector<v1::MigrationTask> tasks;
+};
+
 class DestinationJob {
  public:
   virtual ~DestinationJob() = default;
@@ -81,23 +90,34 @@ class DestinationJob {
   virtual absl::StatusOr<std::string> Verify(
       const v1::MigrationRecord& record) = 0;
 
+  // Tasks do not outlive the kernel that this names.
+  virtual std::string BootId() = 0;
+
   // Builds the job, and holds it before any of it runs.  What is held dies with
   // the process, and when it was held for too long.
-  virtual absl::Status Hold(const v1::MigrationRecord& record) = 0;
+  virtual absl::StatusOr<BuiltJob> Hold(const v1::MigrationRecord& record) = 0;
+  virtual bool IsHeld(const std::string& id) = 0;
 
-  // Lets go what is held; if nothing is, builds the job first.  `releasing` is
-  // called when it is built, with CRIU's log; its error kills what was built.
-  // On failure nothing runs.
-  using Releasing = std::function<absl::Status(const std::string& log)>;
+  // Lets go what is held; builds the job if nothing was.  `releasing` is called
+  // when it is built; its error kills what was built.  On failure nothing runs.
+  using Releasing = std::function<absl::Status(const BuiltJob& job)>;
   virtual absl::StatusOr<v1::RestoreReport> Run(
       const v1::MigrationRecord& record, const Releasing& releasing) = 0;
 
-  // Of a job that was about to be let go when the process died.  What was built
-  // and not let go is killed.
-  enum class Fate { kRuns, kEnded, kNeverRan };
-  virtual absl::StatusOr<Fate> FateOf(const v1::MigrationRecord& record) = 0;
+  // Kills what is held, and what a former process has built for this record and
+  // never let go: record.tasks, and, if it is `building`, what is in its group
+  // beyond doubt.  Nothing else.
+  virtual absl::Status EndBuilt(const v1::MigrationRecord& record) = 0;
 
-  // Kills what is held; removes the image, whole or not.
+  // Of a job that was about to be let go when the process died.  What was built
+  // and not let go is killed.  kUnknown: there is no trace of it.
+  enum class Fate { kRuns, kEnded, kNeverRan, kUnknown };
+  virtual absl::StatusOr<Fate> FateOf(const v1::MigrationRecord& record) = 0;
+  // It is written down what has become of it: record.restore_log, which
+  // FateOf() goes by, is not needed any more.
+  virtual void DropLog(const v1::MigrationRecord& record) = 0;
+
+  // Removes the image, whole or not; nothing is built from it.
   virtual absl::Status Drop(const v1::MigrationRecord& record) = 0;
 
   // The job runs: the image is not needed any more.

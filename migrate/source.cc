@@ -90,26 +90,17 @@ absl::StatusOr<v1::MigrateReport> Source::Run(v1::MigrationRecord& record,
                   .on_phase = [&](v1::Phase phase) { Enter(options, phase); }},
                  options.cancel);
   const auto decided = journal_.IsDecided(record);
-  if (!decided.ok() || !*decided) return Abort(record, dumped.status());
-  // From here on all errors leave the job with the destination.
-  if (dumped.ok()) {
-    CKPT_RETURN_IF_ERROR(Go(record, v1::MIGRATION_STATE_GONE,
-                            "no task of the job is left here", options));
-  } else {
-    CKPT_RETURN_IF_ERROR(EndHere(record));
-  }
-  CKPT_RETURN_IF_ERROR(FaultPoint("migrate.gone"));
+  if (!decided.ok()) return CannotTell(record, decided.status());
+  if (!*decided) return Abort(record, dumped.status());
+  // From here on all errors leave the job with the destination, and what cannot
+  // be written down is found by the decision.
+  absl::Status gone = dumped.ok() ? absl::OkStatus() : EndHere(record);
+  if (gone.ok()) NoteGone(record);
+  if (options.on_state != nullptr) options.on_state(record);
+  if (gone.ok()) gone = FaultPoint("migrate.gone");
   Enter(options, v1::PHASE_RELEASE);
-  auto released = Complete(record);
-  if (!released.ok()) {
-    return WithMessage(
-        released.status(),
-        absl::StrCat("the job has left, and is the destination's, which has "
-                     "not said yet that it runs (",
-                     released.status().message(),
-                     "); this node goes on telling it: ckpt ops show ",
-                     record.id()));
-  }
+  auto released = gone.ok() ? Complete(record) : gone;
+  if (!released.ok()) return HasLeft(record, released.status());
   if (options.on_state != nullptr) options.on_state(record);
   const absl::Time end = options.clock->Now();
   v1::MigrateReport report =
@@ -152,6 +143,8 @@ absl::Status Source::SwitchOver(v1::MigrationRecord& record, const HeldJob& job,
   CKPT_RETURN_IF_ERROR(FaultPoint("migrate.ready"));
   if (options.await_switchover != nullptr) {
     CKPT_RETURN_IF_ERROR(options.await_switchover());
+    // However long that took: the decision is for a destination that holds it.
+    CKPT_RETURN_IF_ERROR(peer_.Hold(record, options.cancel));
   }
   CKPT_RETURN_IF_ERROR(CheckCancel(options));
   if (job.check_held != nullptr) CKPT_RETURN_IF_ERROR(job.check_held());
@@ -163,10 +156,28 @@ absl::Status Source::SwitchOver(v1::MigrationRecord& record, const HeldJob& job,
     if (!is_decided.ok() || !*is_decided) return decided;
   }
   // What follows is for people and for order: the file has decided.
-  (void)Go(record, v1::MIGRATION_STATE_COMMITTED,
-           "decided: the job is the destination's", options);
+  (void)AdvanceAnyway(journal_, record, v1::MIGRATION_STATE_COMMITTED,
+                      "decided: the job is the destination's");
+  if (options.on_state != nullptr) options.on_state(record);
   (void)FaultPoint("migrate.decided");
   return absl::OkStatus();
+}
+
+absl::Status Source::CannotTell(const v1::MigrationRecord& record,
+                                const absl::Status& why) {
+  return absl::UnavailableError(absl::StrCat(
+      "whether the job has left cannot be read now (", Words(why),
+      "); this node does what was decided when it can: ckpt ops show ",
+      record.id()));
+}
+
+absl::Status Source::HasLeft(const v1::MigrationRecord& record,
+                             const absl::Status& why) {
+  return absl::UnavailableError(absl::StrCat(
+      "the job has left, and is the destination's, which has not "
+      "said yet that it runs (",
+      Words(why), "); this node goes on telling it: ckpt ops show ",
+      record.id()));
 }
 
 absl::Status Source::Abort(v1::MigrationRecord& record, absl::Status why) {
@@ -195,12 +206,15 @@ absl::Status Source::TellAborted(v1::MigrationRecord& record) {
 
 absl::Status Source::EndHere(v1::MigrationRecord& record) {
   if (record.state() == v1::MIGRATION_STATE_READY) {
-    CKPT_RETURN_IF_ERROR(Go(record, v1::MIGRATION_STATE_COMMITTED,
-                            "the decision file is there"));
+    (void)AdvanceAnyway(journal_, record, v1::MIGRATION_STATE_COMMITTED,
+                        "the decision file is there");
   }
-  CKPT_RETURN_IF_ERROR(job_.EndTasks(record));
-  return Go(record, v1::MIGRATION_STATE_GONE,
-            "no task of the job is left here");
+  return job_.EndTasks(record);
+}
+
+void Source::NoteGone(v1::MigrationRecord& record) {
+  (void)AdvanceAnyway(journal_, record, v1::MIGRATION_STATE_GONE,
+                      "no task of the job is left here");
 }
 
 absl::StatusOr<v1::RestoreReport> Source::Complete(
@@ -212,8 +226,8 @@ absl::StatusOr<v1::RestoreReport> Source::Complete(
                       Words(released.status())));
     return released;
   }
-  CKPT_RETURN_IF_ERROR(Go(record, v1::MIGRATION_STATE_DONE,
-                          "the destination says that the job is its own"));
+  (void)AdvanceAnyway(journal_, record, v1::MIGRATION_STATE_DONE,
+                      "the destination says that the job is its own");
   TidyUp(record);
   (void)Unlock(journal_, job_, record, /*may_be_back=*/false);
   return released;
@@ -254,14 +268,25 @@ absl::Status Source::Resume(v1::MigrationRecord& record) {
   if (decided) {
     if (record.state() != v1::MIGRATION_STATE_GONE) {
       CKPT_RETURN_IF_ERROR(EndHere(record));
+      NoteGone(record);
     }
-    return Complete(record).status();
+    CKPT_RETURN_IF_ERROR(Complete(record).status());
+    return journal_.Save(record);  // nobody else knows of a failure
   }
-  if (record.state() != v1::MIGRATION_STATE_ABORTED) {
-    CKPT_RETURN_IF_ERROR(Go(record, v1::MIGRATION_STATE_ABORTED,
-                            "the job stays here: this agent ended without a "
-                            "decision"));
+  if (record.state() == v1::MIGRATION_STATE_ABORTED) {
+    (void)Unlock(journal_, job_, record, /*may_be_back=*/false);
+    return TellAborted(record);
   }
+  const bool same_kernel = record.boot_id() == job_.BootId();
+  if (!same_kernel && record.state() != v1::MIGRATION_STATE_PREPARING) {
+    return Go(record, v1::MIGRATION_STATE_LOST,
+              "this node's kernel ended without a decision, and the job with "
+              "it; what the destination has of it, it keeps for an operator");
+  }
+  CKPT_RETURN_IF_ERROR(
+      Go(record, v1::MIGRATION_STATE_ABORTED,
+         same_kernel ? "the job stays here: this agent ended without a decision"
+                     : "nothing was sent before this node's kernel ended"));
   (void)Unlock(journal_, job_, record, /*may_be_back=*/false);
   return TellAborted(record);
 }
@@ -273,20 +298,26 @@ absl::StatusOr<v1::MigrationDecision> Source::Answer(
     return v1::MIGRATION_DECISION_UNKNOWN;
   }
   CKPT_RETURN_IF_ERROR(record.status());
-  if (record->generation() != asked.generation() ||
-      !IsOfSource(record->state())) {
+  if (!IsOfSource(record->state())) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("this node is the destination of migration ", asked.id(),
+                     ", and does not decide: who asks has a wrong address of "
+                     "the source"));
+  }
+  if (record->generation() != asked.generation()) {
     return v1::MIGRATION_DECISION_UNKNOWN;
   }
   switch (record->state()) {
     case v1::MIGRATION_STATE_GONE:
     case v1::MIGRATION_STATE_DONE:
       return v1::MIGRATION_DECISION_COMMITTED;
+    case v1::MIGRATION_STATE_LOST:
+      return v1::MIGRATION_DECISION_LOST;
     case v1::MIGRATION_STATE_ABORTED:
-      return v1::MIGRATION_DECISION_ABORTED;
     case v1::MIGRATION_STATE_CLOSED: {
       CKPT_ASSIGN_OR_RETURN(const bool decided, journal.IsDecided(*record));
-      // Given up by an operator: what it was is told no more.
-      return decided ? v1::MIGRATION_DECISION_UNDECIDED
+      // Given up by an operator, who may have restored it elsewhere.
+      return decided ? v1::MIGRATION_DECISION_GIVEN_UP
                      : v1::MIGRATION_DECISION_ABORTED;
     }
     default:

@@ -47,7 +47,8 @@ class Source {
   //
   //   AlreadyExists  the id stands for another migration
   //   Unavailable    committed, and the destination has not said yet that the
-  //                  job runs there: Resume() asks on
+  //                  job runs there, or the decision cannot be read: Resume()
+  //                  goes on
   //   otherwise      the job runs on here, or is as it was: what of the dump,
   //                  the transfer or the restore failed, by their codes
   absl::StatusOr<v1::MigrateReport> Run(v1::MigrationRecord& record,
@@ -79,7 +80,13 @@ class Source {
   absl::Status SwitchOver(v1::MigrationRecord& record, const HeldJob& job,
                           const RunOptions& options);
   absl::Status Abort(v1::MigrationRecord& record, absl::Status why);
+  // What is told of a job that has left, or may have.
+  static absl::Status HasLeft(const v1::MigrationRecord& record,
+                              const absl::Status& why);
+  static absl::Status CannotTell(const v1::MigrationRecord& record,
+                                 const absl::Status& why);
   absl::Status EndHere(v1::MigrationRecord& record);
+  void NoteGone(v1::MigrationRecord& record);
   absl::StatusOr<v1::RestoreReport> Complete(v1::MigrationRecord& record);
   void TidyUp(v1::MigrationRecord& record);
   absl::Status TellAborted(v1::MigrationRecord& record);

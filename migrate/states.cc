@@ -25,6 +25,10 @@ const std::vector<Transition>& Transitions() {
        "the decision file is on the disk"},
       {MIGRATION_STATE_READY, MIGRATION_STATE_ABORTED,
        "cancelled, or the agent was killed without a decision file"},
+      {MIGRATION_STATE_LEAVING, MIGRATION_STATE_LOST,
+       "the source's kernel ended without a decision file"},
+      {MIGRATION_STATE_READY, MIGRATION_STATE_LOST,
+       "the source's kernel ended without a decision file"},
       {MIGRATION_STATE_COMMITTED, MIGRATION_STATE_GONE,
        "no task of the job is left here"},
       {MIGRATION_STATE_GONE, MIGRATION_STATE_DONE,
@@ -58,9 +62,9 @@ const std::vector<Transition>& Transitions() {
       {MIGRATION_STATE_TAKEN, MIGRATION_STATE_RELEASING,
        "the job is built, and is let go next"},
       {MIGRATION_STATE_RELEASING, MIGRATION_STATE_RUNNING,
-       "every task was let go"},
+       "every task was let go, or an operator says so"},
       {MIGRATION_STATE_RELEASING, MIGRATION_STATE_TAKEN,
-       "no task was let go: to be restored again"},
+       "no task was let go, or an operator says so: to be restored again"},
   };
   return table;
 }

@@ -87,6 +87,7 @@ TEST(StatesTest, FinalStatesAreThoseWithoutALineOn) {
     const auto state = static_cast<v1::MigrationState>(number);
     const bool is_end = state == v1::MIGRATION_STATE_DONE ||
                         state == v1::MIGRATION_STATE_CLOSED ||
+                        state == v1::MIGRATION_STATE_LOST ||
                         state == v1::MIGRATION_STATE_RUNNING ||
                         state == v1::MIGRATION_STATE_DROPPED;
     EXPECT_EQ(IsFinal(state), is_end) << StateName(state);

@@ -28,6 +28,7 @@
 #include "freezer/group_hold.h"
 #include "freezer/kill.h"
 #include "freezer/lookup.h"
+#include "restore/merged_options.h"
 #include "restore/preflight.h"
 #include "restore/task_groups.h"
 #include "restore/written_files.h"
@@ -44,30 +45,6 @@ constexpr absl::Duration kReleaseLimit = absl::Seconds(60);
 constexpr absl::Duration kFreezeLimit = absl::Seconds(10);
 // What the guardian grants CRIU to undo things by itself.
 constexpr absl::Duration kGuardianPatience = absl::Milliseconds(1000);
-
-// The options that the dump was made with, and those of the request.
-v1::CriuOptions MergeOptions(const v1::ManifestOptions& image,
-                             const v1::CriuOptions& asked) {
-  v1::CriuOptions options = asked;
-  options.set_tcp_established(image.tcp_established() ||
-                              asked.tcp_established());
-  options.set_tcp_close(image.tcp_close() || asked.tcp_close());
-  options.set_shell_job(image.shell_job() || asked.shell_job());
-  options.set_file_locks(image.file_locks() || asked.file_locks());
-  options.set_link_remap(image.link_remap() || asked.link_remap());
-  options.set_ext_unix_sk(image.ext_unix_sk() || asked.ext_unix_sk());
-  options.set_evasive_devices(image.evasive_devices() ||
-                              asked.evasive_devices());
-  if (asked.external().empty()) {
-    *options.mutable_external() = image.external();
-  }
-  if (asked.network_lock().empty()) {
-    options.set_network_lock(image.network_lock());
-  }
-  if (asked.cpu_cap().empty()) options.set_cpu_cap(image.cpu_cap());
-  if (asked.root().empty()) options.set_root(image.root());
-  return options;
-}
 
 class RestoreOperation : public criu::Notifications {
  public:
@@ -104,6 +81,7 @@ class RestoreOperation : public criu::Notifications {
   // CRIU and its helpers leave the group to the job.
   absl::Status MoveOthersOut(const std::vector<pid_t>& tree);
   absl::Status WritePidfile();
+  bool WasLetGo();  // every task; ends CRIU
   absl::Status Finish();
   absl::Status Undo(absl::Status why);
 
@@ -313,11 +291,11 @@ absl::Status RestoreOperation::PostRestore(pid_t root) {
 
 absl::Status RestoreOperation::AwaitRelease() {
   if (environment_.hold == nullptr) return absl::OkStatus();
+  CKPT_RETURN_IF_ERROR(work_dir_->Pin());
   CKPT_RETURN_IF_ERROR(environment_.hold(
       {.criu_pidfd = criu_->pidfd(),
        .criu_log = absl::StrCat(work_dir_->path(), "/", criu::kLogName)}));
-  // However long that took: it is to live now.
-  limits_ = {.deadline = clock_.Now() + kReleaseLimit};
+  limits_ = {.deadline = clock_.Now() + kReleaseLimit};  // however long it took
   return absl::OkStatus();
 }
 
@@ -339,6 +317,13 @@ absl::Status RestoreOperation::WritePidfile() {
   return WriteAll(fd.get(), absl::StrCat(root_, "\n"), request_.pidfile());
 }
 
+bool RestoreOperation::WasLetGo() {
+  if (!released_ || environment_.hold == nullptr) return false;
+  criu_.reset();  // it writes nothing any more
+  return criu::ShowsRelease(
+      ReadFileAt(work_dir_->fd(), criu::kLogName).value_or(""));
+}
+
 absl::Status RestoreOperation::CallCriu() {
   const absl::Time start = clock_.Now();
   UniqueFd procs;
@@ -355,14 +340,16 @@ absl::Status RestoreOperation::CallCriu() {
   arguments.log_file = criu::kLogName;
   arguments.options =
       MergeOptions(image_->manifest().options(), request_.criu());
+  // With less than that the log does not tell that the tasks were let go.
+  if (environment_.hold != nullptr && arguments.options.log_level() == 0) {
+    arguments.options.set_log_level(criu::kReleaseLogLevel);
+  }
   EnterPhase(v1::PHASE_BUILD);
   CKPT_RETURN_IF_ERROR(FaultPoint("restore.before_criu"));
   limits_ = {.deadline = deadline_, .cancel = environment_.cancel};
   const auto root = criu_->Restore(arguments, *this, limits_);
-  // CRIU may die when its work is done.
-  if (!root.ok() && !(released_ && criu::ShowsRelease(criu_->ReadLog()))) {
-    return root.status();
-  }
+  // CRIU may die, or take too long to end, when its work is done.
+  if (!root.ok() && !WasLetGo()) return root.status();
   report_.mutable_times()->set_criu_seconds(
       absl::ToDoubleSeconds(clock_.Now() - start));
   return absl::OkStatus();
@@ -371,16 +358,17 @@ absl::Status RestoreOperation::CallCriu() {
 absl::Status RestoreOperation::Finish() {
   CKPT_RETURN_IF_ERROR(freeze_status_);
   freezer::Freezer freezer(*group_, proc_, clock_);
-  CKPT_ASSIGN_OR_RETURN(const v1::CgroupStatus status,
-                        freezer.GetStatus(/*with_tasks=*/false));
+  const auto status = freezer.GetStatus(/*with_tasks=*/false);
   const v1::FreezerState wanted =
       request_.frozen() ? v1::FREEZER_STATE_FROZEN : v1::FREEZER_STATE_THAWED;
-  report_.set_final_state(status.state());
-  if (status.state() != wanted) {
-    report_.add_warnings(absl::StrCat("the group's state is ",
-                                      v1::FreezerState_Name(status.state()),
-                                      ", not ", v1::FreezerState_Name(wanted),
-                                      ": somebody else changed it meanwhile"));
+  const v1::FreezerState state =
+      status.ok() ? status->state() : v1::FREEZER_STATE_UNSPECIFIED;
+  report_.set_final_state(state);
+  if (state != wanted) {  // it was let go: nothing takes it back now
+    report_.add_warnings(absl::StrCat(
+        "the group's state is ", v1::FreezerState_Name(state), ", not ",
+        v1::FreezerState_Name(wanted), ": somebody else changed it meanwhile ",
+        status.status().message()));
   }
   report_.set_pid(root_);
   report_.set_cgroup(group_->path());
@@ -392,6 +380,7 @@ absl::Status RestoreOperation::Finish() {
 
 absl::Status RestoreOperation::Undo(absl::Status why) {
   criu_.reset();
+  work_dir_->Unpin();
   absl::Status undone;
   if (hold_ != nullptr) {
     freezer::Freezer freezer(*group_, proc_, clock_);

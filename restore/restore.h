@@ -28,6 +28,8 @@ inline constexpr double kDefaultTimeoutSeconds = 120;
 
 struct HeldRestore {
   int criu_pidfd = -1;  // readable when CRIU has died, and the tasks with it
+  // Stays when the job was let go, until criu::RemoveLog(): it alone tells
+  // whether the job was (criu::ShowsRelease()), if this process is killed.
   std::string criu_log;
 };
 

@@ -1,6 +1,7 @@
 #include "tests/campaign/migrate_campaign.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <iterator>
 #include <random>
@@ -20,6 +21,7 @@
 #include "tests/node/migration_lab.h"
 #include "tests/support/job.h"
 #include "tests/support/test_cgroup.h"
+#include "tests/testcases/workload.h"
 
 namespace ckpt {
 namespace {
@@ -89,6 +91,8 @@ class Run {
 
  private:
   bool MigrationEnded() const;
+  // Looks whether the job has gone back to what it was before.
+  void WatchBeats();
   absl::Status StrikeAtPoint();
   // The state that a node's journal ends in; "" when it knows of none.
   std::string StateAt(int node);
@@ -103,7 +107,19 @@ class Run {
   pid_t migration_ = 0;
   size_t processes_ = 0;
   bool struck_ = false;
+  uint64_t beats_ = 0;  // the most rounds that were seen
+  std::string rolled_back_;
 };
+
+void Run::WatchBeats() {
+  const auto status = ReadStatus(lab_.File("status"));
+  if (!status.ok()) return;
+  if (status->beat < beats_ && rolled_back_.empty()) {
+    rolled_back_ = absl::StrCat("the job had done ", beats_,
+                                " rounds, and went back to ", status->beat);
+  }
+  beats_ = std::max(beats_, status->beat);
+}
 
 bool Run::MigrationEnded() const {
   return !ReadFile(lab_.node(1).OutsidePath(
@@ -115,6 +131,7 @@ absl::Status Run::StrikeAtPoint() {
   Clock& clock = Clock::Real();
   const absl::Time deadline = clock.Now() + kStrikeLimit;
   while (!MigrationEnded() && clock.Now() < deadline) {
+    WatchBeats();
     if (IsStopped(lab_, plan_.point.node)) {
       absl::Status struck = fault_.Strike();
       if (!struck.ok() && !absl::IsNotFound(struck)) return struck;
@@ -127,6 +144,7 @@ absl::Status Run::StrikeAtPoint() {
   if (!struck_) return absl::OkStatus();
   const absl::Time healing = clock.Now() + plan_.hold;
   while (clock.Now() < healing) {
+    WatchBeats();
     Continue(lab_);
     clock.Sleep(kPoll);
   }
@@ -184,6 +202,8 @@ std::string Run::LookAtImage() {
 }
 
 std::string Run::Look(Place& place) {
+  WatchBeats();
+  if (!rolled_back_.empty()) return rolled_back_;
   if (!MigrationEnded()) return "ckpt migrate does not end";
   const std::string source = StateAt(1);
   if (source != "DONE" && source != "CLOSED" && !source.empty()) {
@@ -235,7 +255,8 @@ absl::StatusOr<Run::Place> Run::Settle() {
     Continue(lab_);
     problem = Look(place);
     if (problem.empty()) break;
-    if (clock.Now() > deadline) return absl::InternalError(problem);
+    if (clock.Now() > deadline || !rolled_back_.empty())
+      return absl::InternalError(problem);
     clock.Sleep(kSettlePoll);
   }
   if (place == Place::kImage) return place;

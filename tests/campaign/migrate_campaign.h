@@ -8,7 +8,8 @@
 //
 // A run is right when, within a limit, the journals of both nodes have come to
 // an end, all processes of the job run at one node and none is at the other, no
-// group is frozen, no image is left, and the job's own check goes on.  Where
+// group is frozen, no image is left, and the job's own check goes on; and no
+// older state of it has run after a newer one, at either node.  Where
 // nothing runs, exactly one whole image must be left, which the error named.
 #ifndef CKPT_TESTS_CAMPAIGN_MIGRATE_CAMPAIGN_H_
 #define CKPT_TESTS_CAMPAIGN_MIGRATE_CAMPAIGN_H_

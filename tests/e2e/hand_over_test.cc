@@ -20,6 +20,8 @@
 #include "base/unique_fd.h"
 #include "checkpoint/dump.h"
 #include "criu/binary.h"
+#include "criu/log.h"
+#include "criu/work_dir.h"
 #include "freezer/journal.h"
 #include "freezer/recover.h"
 #include "gtest/gtest.h"
@@ -255,9 +257,11 @@ TEST_P(HandOverTest, RestoreIsHeldAndLetGoOrKilled) {
   ExpectNothingLeft();
   EXPECT_EQ(Beats(), before);
   absl::StatusOr<v1::RestoreReport> report;
+  std::string log;
   const absl::Time deadline = Soon();
   do {  // the guardian holds the group for a moment
-    report = Restore([&](const restore::HeldRestore&) {
+    report = Restore([&](const restore::HeldRestore& held) {
+      log = held.criu_log;
       EXPECT_FALSE(group_->Processes().empty());
       EXPECT_EQ(Beats(), before);
       return absl::OkStatus();
@@ -266,6 +270,10 @@ TEST_P(HandOverTest, RestoreIsHeldAndLetGoOrKilled) {
            Clock::Real().Now() < deadline);
   ASSERT_TRUE(report.ok()) << report.status();
   EXPECT_EQ(WaitForBeats(status_path_, 3, Soon()), absl::OkStatus());
+  // It tells that the job was let go, as long as that is not written down.
+  EXPECT_TRUE(criu::ShowsRelease(ReadFile(log).value_or("")));
+  criu::RemoveLog(log);
+  EXPECT_FALSE(ReadFile(log).ok());
 }
 
 INSTANTIATE_TEST_SUITE_P(

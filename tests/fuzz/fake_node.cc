@@ -143,13 +143,19 @@ absl::StatusOr<std::string> FakeDestinationJob::Verify(
   return "id";
 }
 
-absl::Status FakeDestinationJob::Hold(const v1::MigrationRecord&) {
+absl::StatusOr<migrate::BuiltJob> FakeDestinationJob::Hold(
+    const v1::MigrationRecord&) {
+  return migrate::BuiltJob();
+}
+
+absl::Status FakeDestinationJob::EndBuilt(const v1::MigrationRecord&) {
   return absl::OkStatus();
 }
 
 absl::StatusOr<v1::RestoreReport> FakeDestinationJob::Run(
     const v1::MigrationRecord&, const Releasing& releasing) {
-  if (const absl::Status go = releasing("log"); !go.ok()) return go;
+  const absl::Status go = releasing(migrate::BuiltJob());
+  if (!go.ok()) return go;
   return v1::RestoreReport();
 }
 
@@ -176,7 +182,7 @@ FakeNode::FakeNode(agent::Caller caller)
       group_desk_(gate_, claims_, group_work_),
       job_desk_(gate_, claims_, operations_, job_work_),
       run_desk_(gate_, claims_, job_work_, run_work_),
-      transfer_desk_(gate_, store_, receiver_, metrics_),
+      transfer_desk_(gate_, store_, receiver_, metrics_, nullptr),
       calls_(kCallLimits),
       long_calls_(kCallLimits),
       watches_(kCallLimits),

@@ -23,6 +23,7 @@
 #include "agent/worker_pool.h"
 #include "base/unique_fd.h"
 #include "migrate/journal.h"
+#include "migrate/seams.h"
 #include "store/image_store.h"
 #include "tests/fuzz/target.h"
 #include "transfer/receiver.h"
@@ -53,19 +54,23 @@ class FakeSourceJob : public migrate::SourceJob {
   absl::StatusOr<v1::DumpReport> Leave(const v1::MigrationRecord&,
                                        const Steps& steps,
                                        const Cancellation*) override;
+  std::string BootId() override { return "boot"; }
   absl::Status EndTasks(const v1::MigrationRecord&) override;
   absl::Status DropImage(const v1::MigrationRecord&) override;
   absl::Status Unlock(const v1::MigrationRecord&, Whereabouts) override;
 };
 
-class FakeDestinationJob : public agent::HoldingJob {
+class FakeDestinationJob : public migrate::DestinationJob {
  public:
   absl::Status Reserve(const v1::MigrationRecord&) override;
   absl::StatusOr<std::string> Verify(const v1::MigrationRecord&) override;
-  absl::Status Hold(const v1::MigrationRecord&) override;
+  std::string BootId() override { return "boot"; }
+  absl::StatusOr<migrate::BuiltJob> Hold(const v1::MigrationRecord&) override;
   absl::StatusOr<v1::RestoreReport> Run(const v1::MigrationRecord&,
                                         const Releasing& releasing) override;
+  absl::Status EndBuilt(const v1::MigrationRecord&) override;
   absl::StatusOr<Fate> FateOf(const v1::MigrationRecord&) override;
+  void DropLog(const v1::MigrationRecord&) override {}
   absl::Status Drop(const v1::MigrationRecord&) override;
   absl::Status DropImage(const v1::MigrationRecord&) override;
   bool IsHeld(const std::string&) override { return true; }
