@@ -129,7 +129,8 @@ ArrivingImage::ArrivingImage(UniqueFd parent, UniqueFd dir,
       path_(absl::StrCat(parent_path_, "/", kArrivingPrefix, name_)),
       final_path_(absl::StrCat(parent_path_, "/", name_)) {}
 
-absl::Status ArrivingImage::CheckFiles(const v1::Manifest& manifest) {
+absl::Status ArrivingImage::CheckFiles(const v1::Manifest& manifest,
+                                       GrowingDigests* growing) {
   std::vector<std::string> listed;
   for (const v1::ManifestFile& file : manifest.files()) {
     CKPT_RETURN_IF_ERROR(FillUp(dir_.get(), file, name_));
@@ -149,7 +150,7 @@ absl::Status ArrivingImage::CheckFiles(const v1::Manifest& manifest) {
     }
   }
   CKPT_ASSIGN_OR_RETURN(const std::vector<v1::ManifestFile> found,
-                        DigestFiles(dir_.get(), listed, Durability::kOnDisk));
+                        DigestFiles(dir_.get(), listed, Durability::kOnDisk, growing));
   for (size_t i = 0; i < found.size(); ++i) {
     const v1::ManifestFile& wanted = manifest.files(static_cast<int>(i));
     if (found[i].sha256() != wanted.sha256()) {
@@ -169,10 +170,10 @@ void ArrivingImage::RemoveOwnFiles() {
   }
 }
 
-absl::StatusOr<v1::Manifest> ArrivingImage::Commit(absl::string_view bytes) {
+absl::StatusOr<v1::Manifest> ArrivingImage::Commit(absl::string_view bytes, GrowingDigests* growing) {
   CKPT_ASSIGN_OR_RETURN(v1::Manifest manifest, DecodeManifest(bytes));
   CKPT_RETURN_IF_ERROR(CheckNames(manifest, name_));
-  CKPT_RETURN_IF_ERROR(CheckFiles(manifest));
+  CKPT_RETURN_IF_ERROR(CheckFiles(manifest, growing));
   CKPT_RETURN_IF_ERROR(FaultPoint("store.before_manifest"));
   CKPT_RETURN_IF_ERROR(
       OpenAt(dir_.get(), kArrivedFile, O_WRONLY | O_CREAT | O_NOFOLLOW, 0600)

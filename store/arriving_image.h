@@ -29,6 +29,7 @@
 #include "base/unique_fd.h"
 #include "proto/image.pb.h"
 #include "proto/transfer.pb.h"
+#include "store/growing_digests.h"
 #include "store/image_store.h"
 #include "store/leftovers.h"
 
@@ -58,7 +59,10 @@ class ArrivingImage {
   // FailedPrecondition: a newer format.  InvalidArgument: the manifest lists
   // what no image has.  AlreadyExists: the name was taken meanwhile.
   // ResourceExhausted, Internal: the disk.
-  absl::StatusOr<v1::Manifest> Commit(absl::string_view bytes);
+  //
+  // With `growing`, what was read of a file already is taken from there.
+  absl::StatusOr<v1::Manifest> Commit(absl::string_view bytes,
+                                      GrowingDigests* growing = nullptr);
 
   // Removes all that has arrived.  Nothing can be done with it after that.
   absl::Status Remove();
@@ -67,7 +71,8 @@ class ArrivingImage {
   ArrivingImage(UniqueFd parent, UniqueFd dir, std::string parent_path,
                 std::string name);
 
-  absl::Status CheckFiles(const v1::Manifest& manifest);
+  absl::Status CheckFiles(const v1::Manifest& manifest,
+                          GrowingDigests* growing);
   void RemoveOwnFiles();
 
   UniqueFd parent_;

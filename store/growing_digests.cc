@@ -23,6 +23,8 @@ constexpr uint64_t kFallBackBytes = 16 << 20;
 // all is written.
 constexpr size_t kMostFiles = 128;
 constexpr absl::Duration kPollInterval = absl::Milliseconds(1);
+// The same where a network is what is waited for.
+constexpr absl::Duration kReadyPollInterval = absl::Milliseconds(10);
 
 // As store/criu_pagemap.h names them.
 bool HasPages(absl::string_view name) {
@@ -31,8 +33,8 @@ bool HasPages(absl::string_view name) {
 
 }  // namespace
 
-std::unique_ptr<GrowingDigests> GrowingDigests::Start(int dir_fd) {
-  auto digests = absl::WrapUnique(new GrowingDigests(dir_fd));
+std::unique_ptr<GrowingDigests> GrowingDigests::Start(int dir_fd, Ready ready) {
+  auto digests = absl::WrapUnique(new GrowingDigests(dir_fd, std::move(ready)));
   GrowingDigests* const self = digests.get();
   digests->thread_ = std::thread([self] { self->Run(); });
   return digests;
@@ -49,11 +51,12 @@ void GrowingDigests::Run() {
   while (!stop_.HasBeenNotified()) {
     bool has_read = false;
     for (auto& [name, file] : files_) {
-      while (!stop_.HasBeenNotified() && ReadOn(file)) has_read = true;
+      while (!stop_.HasBeenNotified() && ReadOn(name, file)) has_read = true;
     }
     if (has_read) continue;
     FindFiles();
-    stop_.WaitForNotificationWithTimeout(kPollInterval);
+    stop_.WaitForNotificationWithTimeout(ready_ != nullptr ? kReadyPollInterval
+                                                           : kPollInterval);
   }
 }
 
@@ -68,11 +71,16 @@ void GrowingDigests::FindFiles() {
   }
 }
 
-bool GrowingDigests::ReadOn(File& file) {
+bool GrowingDigests::ReadOn(const std::string& name, File& file) {
   Part& part = file.part;
+  size_t most = buffer_.size();
+  if (ready_ != nullptr) {
+    const uint64_t ready = std::max(ready_(name), part.bytes);
+    most = std::min(most, static_cast<size_t>(ready - part.bytes));
+    if (most == 0) return false;
+  }
   const auto start = static_cast<off_t>(part.bytes);
-  const ssize_t count =
-      ::pread(file.fd.get(), buffer_.data(), buffer_.size(), start);
+  const ssize_t count = ::pread(file.fd.get(), buffer_.data(), most, start);
   if (count <= 0) return false;
   part.hash.Add(absl::string_view(buffer_.data(), static_cast<size_t>(count)));
   part.bytes += static_cast<uint64_t>(count);

@@ -1,5 +1,6 @@
-// Digests of CRIU's files of memory pages while CRIU still writes them: most of
-// the work is done when the last byte is there.
+// Digests of CRIU's files of memory pages while CRIU still writes them, or
+// while they arrive from another node: most of the work is done when the last
+// byte is there.
 //
 //   auto growing = GrowingDigests::Start(dir_fd);
 //   ... CRIU writes ...
@@ -7,7 +8,8 @@
 //   ... growing->Take("pages-1.img") ...      // then add what is not in it yet
 //
 // A thread reads what is appended, and sends it on its way to the disk.  CRIU
-// only ever appends to these files; other files are left alone.
+// only ever appends to these files; other files are left alone.  Where they are
+// not written in their order, `ready` tells how far they are.
 //
 // Caveat: takes processor time from CRIU where none is free.  Worth it where
 // somebody waits for the disk, and not only for CRIU.
@@ -16,11 +18,13 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/synchronization/notification.h"
@@ -32,8 +36,13 @@ namespace ckpt {
 // Thread-compatible.
 class GrowingDigests {
  public:
-  // Borrows `dir_fd` for its lifetime.
-  static std::unique_ptr<GrowingDigests> Start(int dir_fd);
+  // How many bytes from its beginning a file has that nobody will change;
+  // called by the thread.
+  using Ready = std::function<uint64_t(const std::string& name)>;
+
+  // Borrows `dir_fd` for its lifetime.  No `ready`: all that is there.
+  static std::unique_ptr<GrowingDigests> Start(int dir_fd,
+                                               Ready ready = nullptr);
   ~GrowingDigests() { Stop(); }
   GrowingDigests(const GrowingDigests&) = delete;
   GrowingDigests& operator=(const GrowingDigests&) = delete;
@@ -64,14 +73,16 @@ class GrowingDigests {
     std::vector<Part> earlier;
   };
 
-  explicit GrowingDigests(int dir_fd) : dir_fd_(dir_fd) {}
+  GrowingDigests(int dir_fd, Ready ready)
+      : dir_fd_(dir_fd), ready_(std::move(ready)) {}
 
   void Run();
   void FindFiles();
   // Whether there was something to read.
-  bool ReadOn(File& file);
+  bool ReadOn(const std::string& name, File& file);
 
   const int dir_fd_;
+  const Ready ready_;
   std::map<std::string, File> files_;  // of the thread, until it has ended
   std::string buffer_;
   std::atomic<uint64_t> bytes_read_{0};

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <memory>
 #include <string>
 
@@ -125,6 +126,17 @@ TEST_F(GrowingDigestsTest, MoreFilesThanAreFollowedHaveTheirDigests) {
     EXPECT_EQ(DigestOf(absl::StrCat("pages-", i, ".img")),
               Sha256Of(Pattern(1000 + i)));
   }
+}
+
+TEST_F(GrowingDigestsTest, NoMoreThanIsReadyIsRead) {
+  growing_.reset();
+  std::atomic<uint64_t> ready{1000};
+  growing_ = GrowingDigests::Start(
+      dir_.fd(), [&](const std::string&) { return ready.load(); });
+  Append(kPages, std::string(3000, 'x'));
+  AwaitRead(1000);
+  growing_->Stop();
+  EXPECT_EQ(growing_->BytesReadForTest(), 1000);
 }
 
 }  // namespace

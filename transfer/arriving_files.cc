@@ -70,12 +70,23 @@ absl::StatusOr<std::shared_ptr<ArrivingFiles>> ArrivingFiles::Open(
 }
 
 ArrivingFiles::ArrivingFiles(std::unique_ptr<ArrivingImage> image)
-    : image_(std::move(image)), log_(image_->dir_fd()) {}
+    : image_(std::move(image)),
+      log_(image_->dir_fd()),
+      digests_(GrowingDigests::Start(
+          image_->dir_fd(),
+          [this](const std::string& file) { return Beginning(file); })) {}
 
 ArrivingFiles::~ArrivingFiles() {
+  digests_->Stop();
   const absl::MutexLock lock(&mutex_);
   // Only what a crash of the machine would cost.
   if (!closed_) log_.Sync().IgnoreError();
+}
+
+uint64_t ArrivingFiles::Beginning(const std::string& file) {
+  const absl::MutexLock lock(&mutex_);
+  const auto found = arrived_.find(file);
+  return found == arrived_.end() ? 0 : found->second.Beginning();
 }
 
 FileRangeSets ArrivingFiles::Arrived() {
@@ -94,6 +105,10 @@ absl::Status ArrivingFiles::BeginWrite(const v1::ImageChunk& chunk) {
     return absl::InvalidArgumentError(
         absl::StrCat("image ", announcement_.image(), " has more than ",
                      kMaxFiles, " files; it is refused"));
+  }
+  const auto known = arrived_.find(chunk.file());
+  if (known != arrived_.end() && chunk.offset() < known->second.Beginning()) {
+    written_again_ = true;
   }
   ++writing_;
   return absl::OkStatus();
@@ -152,6 +167,11 @@ absl::Status ArrivingFiles::Close() {
   return absl::OkStatus();
 }
 
+bool ArrivingFiles::WrittenAgain() {
+  const absl::MutexLock lock(&mutex_);
+  return written_again_;
+}
+
 absl::StatusOr<v1::ArrivalResult> ArrivingFiles::Commit(
     absl::string_view manifest) {
   CKPT_RETURN_IF_ERROR(Close());
@@ -164,7 +184,9 @@ absl::StatusOr<v1::ArrivalResult> ArrivingFiles::Commit(
                      announcement_.cgroup(), "'; it is refused"));
   }
   CKPT_RETURN_IF_ERROR(CheckSizes(*decoded, announcement_));
-  auto committed = image_->Commit(manifest);
+  digests_->Stop();
+  auto committed =
+      image_->Commit(manifest, WrittenAgain() ? nullptr : digests_.get());
   if (absl::IsDataLoss(committed.status())) {
     return AppendError(committed.status(), "removing what has arrived",
                        image_->Remove());

@@ -14,6 +14,7 @@
 #include "absl/synchronization/mutex.h"
 #include "proto/transfer.pb.h"
 #include "store/arriving_image.h"
+#include "store/growing_digests.h"
 #include "transfer/arrival_log.h"
 #include "transfer/ranges.h"
 
@@ -50,6 +51,10 @@ class ArrivingFiles {
   // Of what has arrived.
   absl::Status CheckBounds() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
 
+  // What is written of a file and stays as it is, from its beginning.
+  uint64_t Beginning(const std::string& file);
+  bool WrittenAgain();
+
   // Waits for those who write, and lets nobody write any more.
   absl::Status Close();
 
@@ -64,6 +69,10 @@ class ArrivingFiles {
   uint64_t synced_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   int writing_ ABSL_GUARDED_BY(mutex_) = 0;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
+  // Whether something may have been written anew after it was digested.
+  bool written_again_ ABSL_GUARDED_BY(mutex_) = false;
+
+  const std::unique_ptr<GrowingDigests> digests_;  // the last: it uses the rest
 };
 
 }  // namespace ckpt::transfer
