@@ -149,8 +149,9 @@ absl::Status ArrivingImage::CheckFiles(const v1::Manifest& manifest,
       return Differs(name_, name, "is not in the manifest");
     }
   }
-  CKPT_ASSIGN_OR_RETURN(const std::vector<v1::ManifestFile> found,
-                        DigestFiles(dir_.get(), listed, Durability::kOnDisk, growing));
+  CKPT_ASSIGN_OR_RETURN(
+      const std::vector<v1::ManifestFile> found,
+      DigestFiles(dir_.get(), listed, Durability::kOnDisk, growing));
   for (size_t i = 0; i < found.size(); ++i) {
     const v1::ManifestFile& wanted = manifest.files(static_cast<int>(i));
     if (found[i].sha256() != wanted.sha256()) {
@@ -170,7 +171,8 @@ void ArrivingImage::RemoveOwnFiles() {
   }
 }
 
-absl::StatusOr<v1::Manifest> ArrivingImage::Commit(absl::string_view bytes, GrowingDigests* growing) {
+absl::StatusOr<v1::Manifest> ArrivingImage::Commit(absl::string_view bytes,
+                                                   GrowingDigests* growing) {
   CKPT_ASSIGN_OR_RETURN(v1::Manifest manifest, DecodeManifest(bytes));
   CKPT_RETURN_IF_ERROR(CheckNames(manifest, name_));
   CKPT_RETURN_IF_ERROR(CheckFiles(manifest, growing));
