@@ -15,7 +15,6 @@
 #include "grpcpp/channel.h"
 #include "grpcpp/client_context.h"
 #include "grpcpp/create_channel.h"
-#include "grpcpp/generic/generic_stub.h"
 #include "grpcpp/security/credentials.h"
 #include "gtest/gtest.h"
 #include "proto/agent.grpc.pb.h"
@@ -311,50 +310,6 @@ TEST_F(AgentTlsTest, NewCertificatesAreTakenWithoutARestart) {
   EXPECT_EQ(result.exit_status, 0) << result.err;
   // The old authority is no longer one.
   ExpectRefused(controller_, kUnauthenticated, "another authority");
-}
-
-// What grpcurl does first: asks for the services by reflection.  The messages
-// are spelled out, as Debian has no headers of that service.
-TEST_F(AgentTlsTest, ServicesAreToldByReflection) {
-  ASSERT_NO_FATAL_FAILURE(StartNode(node_));
-  const auto channel = rpc::Channel::Open(
-      {.node = address_, .tls = rpc::TlsFiles::In(controller_)});
-  ASSERT_TRUE(channel.ok()) << channel.status();
-  grpc::GenericStub stub((*channel)->grpc());
-  grpc::ClientContext context;
-  grpc::CompletionQueue queue;
-  const auto await = [&queue] {
-    void* tag = nullptr;
-    bool ok = false;
-    return queue.Next(&tag, &ok) && ok;
-  };
-  const auto call = stub.PrepareCall(
-      &context,
-      "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", &queue);
-  call->StartCall(nullptr);
-  ASSERT_TRUE(await());
-  // ServerReflectionRequest { list_services: "" }
-  const grpc::Slice request(std::string("\x3a\x00", 2));
-  call->Write(grpc::ByteBuffer(&request, 1), nullptr);
-  ASSERT_TRUE(await());
-  grpc::ByteBuffer answer;
-  call->Read(&answer, nullptr);
-  ASSERT_TRUE(await());
-  std::vector<grpc::Slice> slices;
-  ASSERT_TRUE(answer.Dump(&slices).ok());
-  std::string text;
-  for (const grpc::Slice& slice : slices) {
-    text.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
-  }
-  EXPECT_TRUE(absl::StrContains(text, "ckpt.v1.Agent")) << text;
-  EXPECT_TRUE(absl::StrContains(text, "grpc.health.v1.Health")) << text;
-  call->WritesDone(nullptr);
-  ASSERT_TRUE(await());
-  grpc::Status status;
-  call->Finish(&status, nullptr);
-  ASSERT_TRUE(await());
-  queue.Shutdown();
-  EXPECT_TRUE(status.ok()) << status.error_message();
 }
 
 }  // namespace
