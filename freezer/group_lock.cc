@@ -1,13 +1,19 @@
 #include "freezer/group_lock.h"
 
 #include <signal.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <string>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "base/clock.h"
+#include "base/proc.h"
 
 namespace ckpt::freezer {
 namespace {
@@ -15,6 +21,7 @@ namespace {
 // A lease that ends, or a recovery, has the lock for a moment, with no entry of
 // an operation.
 constexpr int kMoments = 3;
+constexpr int kMomentsOfOrphan = 500;
 constexpr absl::Duration kMoment = absl::Milliseconds(2);
 
 absl::string_view WorkOf(v1::HoldPurpose purpose) {
@@ -30,10 +37,57 @@ absl::string_view WorkOf(v1::HoldPurpose purpose) {
   }
 }
 
+bool HasDied(const v1::Hold& hold) {
+  return ::kill(hold.pid(), 0) != 0 && errno == ESRCH;
+}
+
+// Whether a process has the open file description that a lock belongs to.
+bool HasLock(pid_t pid, const struct stat& locked) {
+  const auto files = ProcFs::Real().OpenFiles(pid);
+  if (!files.ok()) return false;
+  return std::any_of(files->begin(), files->end(), [&](const OpenFile& file) {
+    struct stat about {};
+    const std::string path = absl::StrCat("/proc/", pid, "/fd/", file.fd);
+    if (::stat(path.c_str(), &about) != 0 || about.st_dev != locked.st_dev ||
+        about.st_ino != locked.st_ino) {
+      return false;
+    }
+    const auto info =
+        ProcFs::Real().Read(pid, absl::StrCat("fdinfo/", file.fd));
+    return info.ok() && absl::StrContains(*info, "FLOCK");
+  });
+}
+
+// CRIU tries the kernel out on children of its own, which it stops
+// (criu/kerndat.c).  One whose CRIU is killed just then stays stopped for ever,
+// with the locks that CRIU had been given, and nobody else knows of it.  Kills
+// such; whether there was one.
+bool EndOrphan(Cgroup& group) {
+  ProcFs& proc = ProcFs::Real();
+  const auto own = group.OpenForLock();
+  struct stat locked {};
+  if (!own.ok() || ::fstat(own->get(), &locked) != 0) return false;
+  const auto pids = proc.Processes();
+  if (!pids.ok()) return false;
+  bool ended = false;
+  for (const pid_t pid : *pids) {
+    const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+    const auto task = proc.Stat(pid);
+    if (!pidfd.ok() || !task.ok() || task->state != 'T' || task->sid <= 0 ||
+        proc.Stat(task->sid).ok() || !HasLock(pid, locked)) {
+      continue;
+    }
+    ended = ::syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr,
+                      0) == 0 ||
+            ended;
+  }
+  return ended;
+}
+
 absl::Status InUse(const Cgroup& group, const v1::Hold& hold) {
   const std::string who =
       absl::StrCat("process ", hold.pid(), " (", hold.comm(), ")");
-  const bool died = ::kill(hold.pid(), 0) != 0 && errno == ESRCH;
+  const bool died = HasDied(hold);
   return absl::UnavailableError(absl::StrCat(
       "cgroup ", group.path(), " is in use by ",
       died ? absl::StrCat("the guardian of ", who,
@@ -45,14 +99,18 @@ absl::Status InUse(const Cgroup& group, const v1::Hold& hold) {
 }  // namespace
 
 absl::StatusOr<UniqueFd> LockGroup(Cgroup& group, Journal& journal) {
+  bool ended = false;  // an orphan, which lets go of the lock in a moment
   for (int moment = 0;; ++moment) {
     auto lock = group.Lock();
     if (!absl::IsUnavailable(lock.status())) return lock;
+    const bool last = moment >= (ended ? kMomentsOfOrphan : kMoments);
     const auto entry = journal.Find(Journal::Kind::kOperation, group);
     if (entry.has_value() && !entry->hold().abandoned()) {
-      return InUse(group, entry->hold());
+      if (!ended) ended = HasDied(entry->hold()) && EndOrphan(group);
+      if (!ended || last) return InUse(group, entry->hold());
+    } else if (last) {
+      return lock;
     }
-    if (moment == kMoments) return lock;
     Clock::Real().Sleep(kMoment);
   }
 }

@@ -11,7 +11,8 @@ namespace ckpt::freezer {
 
 // Unavailable when another holds it; purpose and pid come from the journal.
 // Waits some milliseconds for a lease that ends or a recovery, which hold it
-// for a moment.
+// for a moment.  Kills a stopped orphan of a CRIU that has died with its ckpt,
+// which would hold it for ever.
 absl::StatusOr<UniqueFd> LockGroup(Cgroup& group,
                                    Journal& journal = Journal::Default());
 

@@ -1,6 +1,8 @@
 #include "freezer/recover.h"
 
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <memory>
@@ -10,6 +12,7 @@
 #include "absl/strings/match.h"
 #include "base/file.h"
 #include "base/lease.h"
+#include "base/unique_fd.h"
 #include "freezer/group_hold.h"
 #include "freezer/group_lease.h"
 #include "freezer/group_status.h"
@@ -81,6 +84,44 @@ class RecoverTest : public testing::TestWithParam<CgroupVersion> {
   const TestDir dir_;
   Journal journal_{dir_.File("journal")};
 };
+
+// ckpt and CRIU are killed while CRIU tries the kernel out on a child.
+TEST_P(RecoverTest, AGroupThatAStoppedOrphanOfCriuHoldsIsTaken) {
+  Freeze();
+  int ends[2];
+  ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+  const UniqueFd reader(ends[0]);
+  UniqueFd writer(ends[1]);
+  const pid_t ckpt = ::fork();
+  if (ckpt == 0) {
+    const auto hold = GroupHold::Take(
+        *group_,
+        {.purpose = v1::HOLD_PURPOSE_CHECKPOINT, .give_back_frozen = false},
+        journal_);
+    const pid_t criu = hold.ok() ? ::fork() : -1;
+    if (criu == 0) {
+      ::setsid();
+      const pid_t child = ::fork();
+      if (child == 0) ::raise(SIGSTOP);
+      ::waitpid(child, nullptr, WUNTRACED);
+      (void)!::write(writer.get(), &child, sizeof(child));
+    } else {
+      ::waitpid(criu, nullptr, 0);
+    }
+    ::raise(SIGKILL);
+  }
+  writer.Reset();
+  pid_t orphan = 0;
+  ASSERT_EQ(::read(reader.get(), &orphan, sizeof(orphan)), sizeof(orphan));
+  ::waitpid(ckpt, nullptr, 0);
+
+  const auto hold =
+      GroupHold::Take(*group_, {.purpose = v1::HOLD_PURPOSE_FREEZE}, journal_);
+  ASSERT_TRUE(hold.ok()) << hold.status();
+  Expect(CgroupState::kThawed);
+  ::waitpid(orphan, nullptr, 0);  // this test is its reaper
+  EXPECT_NE(::kill(orphan, 0), 0);
+}
 
 TEST_P(RecoverTest, AnAbandonedGroupIsThawed) {
   Freeze();

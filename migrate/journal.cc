@@ -15,6 +15,7 @@
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/status.h"
 #include "migrate/states.h"
@@ -25,6 +26,7 @@ namespace {
 constexpr char kRecordSuffix[] = ".migration";
 constexpr char kDecisionSuffix[] = ".decision";
 constexpr char kTemporarySuffix[] = ".new";
+constexpr absl::Duration kLockPoll = absl::Milliseconds(10);
 constexpr size_t kMaxIdBytes = 100;
 // A migration that is asked after again and again tells so once more.
 constexpr int kMaxSteps = 200;
@@ -91,7 +93,7 @@ void Note(Journal& journal, v1::MigrationRecord& record,
 }
 
 absl::StatusOr<std::unique_ptr<FileJournal>> FileJournal::Open(
-    const std::string& directory) {
+    const std::string& directory, absl::Duration patience) {
   if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) {
     return ErrnoToStatus(errno, "make directory", directory);
   }
@@ -99,7 +101,12 @@ absl::StatusOr<std::unique_ptr<FileJournal>> FileJournal::Open(
   CKPT_ASSIGN_OR_RETURN(const UniqueFd parent,
                         OpenDirectory(directory + "/.."));
   CKPT_RETURN_IF_ERROR(Fsync(parent.get(), directory + "/.."));
-  if (::flock(dir.get(), LOCK_EX | LOCK_NB) != 0) {
+  const absl::Time limit = Clock::Real().Now() + patience;
+  while (::flock(dir.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (Clock::Real().Now() < limit) {
+      Clock::Real().Sleep(kLockPoll);
+      continue;
+    }
     return absl::UnavailableError(
         absl::StrCat("another ckptd has the journal of migrations ", directory,
                      "; end it first; nothing was done"));

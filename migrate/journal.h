@@ -20,6 +20,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "base/unique_fd.h"
 #include "proto/migration.pb.h"
 
@@ -66,9 +67,10 @@ void Note(Journal& journal, v1::MigrationRecord& record, absl::string_view why);
 class FileJournal : public Journal {
  public:
   // Makes the directory, durably, for its owner alone.  Unavailable: another
-  // agent has it.
+  // agent has it, and keeps it for all of `patience`: one that was killed may
+  // take a moment to go.
   static absl::StatusOr<std::unique_ptr<FileJournal>> Open(
-      const std::string& directory);
+      const std::string& directory, absl::Duration patience = absl::Seconds(5));
 
   absl::Status Save(const v1::MigrationRecord& record) override;
   absl::StatusOr<v1::MigrationRecord> Find(const std::string& id) override;

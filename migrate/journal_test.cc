@@ -79,7 +79,8 @@ TEST_F(JournalTest, DecisionThatCannotBeWrittenIsNone) {
 }
 
 TEST_F(JournalTest, HasOneOwner) {
-  EXPECT_TRUE(absl::IsUnavailable(FileJournal::Open(dir_.File("j")).status()));
+  EXPECT_TRUE(absl::IsUnavailable(
+      FileJournal::Open(dir_.File("j"), absl::ZeroDuration()).status()));
 }
 
 TEST_F(JournalTest, NamesNoFileElsewhere) {
