@@ -1,5 +1,6 @@
 #include "freezer/group_lock.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -21,7 +22,7 @@ namespace {
 // A lease that ends, or a recovery, has the lock for a moment, with no entry of
 // an operation.
 constexpr int kMoments = 3;
-constexpr int kMomentsOfOrphan = 500;
+constexpr int kEndMilliseconds = 1000;  // of a process that is killed
 constexpr absl::Duration kMoment = absl::Milliseconds(2);
 
 absl::string_view WorkOf(v1::HoldPurpose purpose) {
@@ -58,32 +59,6 @@ bool HasLock(pid_t pid, const struct stat& locked) {
   });
 }
 
-// CRIU tries the kernel out on children of its own, which it stops
-// (criu/kerndat.c).  One whose CRIU is killed just then stays stopped for ever,
-// with the locks that CRIU had been given, and nobody else knows of it.  Kills
-// such; whether there was one.
-bool EndOrphan(Cgroup& group) {
-  ProcFs& proc = ProcFs::Real();
-  const auto own = group.OpenForLock();
-  struct stat locked {};
-  if (!own.ok() || ::fstat(own->get(), &locked) != 0) return false;
-  const auto pids = proc.Processes();
-  if (!pids.ok()) return false;
-  bool ended = false;
-  for (const pid_t pid : *pids) {
-    const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-    const auto task = proc.Stat(pid);
-    if (!pidfd.ok() || !task.ok() || task->state != 'T' || task->sid <= 0 ||
-        proc.Stat(task->sid).ok() || !HasLock(pid, locked)) {
-      continue;
-    }
-    ended = ::syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr,
-                      0) == 0 ||
-            ended;
-  }
-  return ended;
-}
-
 absl::Status InUse(const Cgroup& group, const v1::Hold& hold) {
   const std::string who =
       absl::StrCat("process ", hold.pid(), " (", hold.comm(), ")");
@@ -98,19 +73,41 @@ absl::Status InUse(const Cgroup& group, const v1::Hold& hold) {
 
 }  // namespace
 
+bool EndOrphan(Cgroup& group, const v1::Hold& hold) {
+  if (!HasDied(hold)) return false;
+  ProcFs& proc = ProcFs::Real();
+  const auto own = group.OpenForLock();
+  struct stat locked {};
+  if (!own.ok() || ::fstat(own->get(), &locked) != 0) return false;
+  const auto pids = proc.Processes();
+  if (!pids.ok()) return false;
+  bool ended = false;
+  for (const pid_t pid : *pids) {
+    const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+    const auto task = proc.Stat(pid);
+    if (!pidfd.ok() || !task.ok() || task->state != 'T' || task->sid <= 0 ||
+        proc.Stat(task->sid).ok() || !HasLock(pid, locked)) {
+      continue;
+    }
+    pollfd exit = {.fd = pidfd.get(), .events = POLLIN, .revents = 0};
+    ended = (::syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr,
+                       0) == 0 &&
+             ::poll(&exit, 1, kEndMilliseconds) == 1) ||
+            ended;
+  }
+  return ended;
+}
+
 absl::StatusOr<UniqueFd> LockGroup(Cgroup& group, Journal& journal) {
-  bool ended = false;  // an orphan, which lets go of the lock in a moment
   for (int moment = 0;; ++moment) {
     auto lock = group.Lock();
     if (!absl::IsUnavailable(lock.status())) return lock;
-    const bool last = moment >= (ended ? kMomentsOfOrphan : kMoments);
     const auto entry = journal.Find(Journal::Kind::kOperation, group);
-    if (entry.has_value() && !entry->hold().abandoned()) {
-      if (!ended) ended = HasDied(entry->hold()) && EndOrphan(group);
-      if (!ended || last) return InUse(group, entry->hold());
-    } else if (last) {
-      return lock;
+    const bool works = entry.has_value() && !entry->hold().abandoned();
+    if (works && !EndOrphan(group, entry->hold())) {
+      return InUse(group, entry->hold());
     }
+    if (moment == kMoments) return lock;
     Clock::Real().Sleep(kMoment);
   }
 }

@@ -6,15 +6,21 @@
 #include "base/unique_fd.h"
 #include "freezer/cgroup.h"
 #include "freezer/journal.h"
+#include "proto/checkpoint.pb.h"
 
 namespace ckpt::freezer {
 
 // Unavailable when another holds it; purpose and pid come from the journal.
 // Waits some milliseconds for a lease that ends or a recovery, which hold it
-// for a moment.  Kills a stopped orphan of a CRIU that has died with its ckpt,
-// which would hold it for ever.
+// for a moment, and for a holder's orphan (below).
 absl::StatusOr<UniqueFd> LockGroup(Cgroup& group,
                                    Journal& journal = Journal::Default());
+
+// CRIU tries the kernel out on children of its own, which it stops
+// (criu/kerndat.c).  One whose CRIU is killed just then, with its ckpt, stays
+// stopped for ever, with the locks that CRIU had been given, and nobody else
+// knows of it.  Kills such of a holder that has died; whether there was one.
+bool EndOrphan(Cgroup& group, const v1::Hold& hold);
 
 }  // namespace ckpt::freezer
 

@@ -123,6 +123,8 @@ class Recovery {
       const v1::JournalEntry& entry);
   void RemoveStale(const Journal::Item& item);
   void RecoverGroup(const Journal::Item& item, Cgroup& group);
+  // And has been let go of by it.
+  bool IsHeldByOrphan(const Journal::Item& item);
   absl::Status Undo(const Journal::Item& item, Freezer& freezer,
                     v1::RecoveredGroup& result);
 
@@ -190,11 +192,18 @@ void Recovery::RecoverGroup(const Journal::Item& item, Cgroup& group) {
   *report_.add_groups() = std::move(result);
 }
 
+bool Recovery::IsHeldByOrphan(const Journal::Item& item) {
+  if (!item.parsed || options_.dry_run) return false;
+  const auto group = OpenGroup(item.entry);
+  return group.ok() && *group != nullptr &&
+         EndOrphan(**group, item.entry.hold());
+}
+
 absl::StatusOr<v1::RecoverReport> Recovery::Run() {
   CKPT_ASSIGN_OR_RETURN(const std::vector<Journal::Item> items,
                         journal_.List());
   for (const Journal::Item& item : items) {
-    if (!item.entry.hold().abandoned()) continue;
+    if (!item.entry.hold().abandoned() && !IsHeldByOrphan(item)) continue;
     absl::StatusOr<std::unique_ptr<Cgroup>> group = nullptr;
     if (item.parsed) {
       group = IsOfNewerCkpt(item.entry) ? LeftByNewerCkpt(item.entry)

@@ -72,6 +72,38 @@ class RecoverTest : public testing::TestWithParam<CgroupVersion> {
   void Expect(CgroupState state) {
     EXPECT_EQ(test_group_->AwaitState(state, Soon()), absl::OkStatus());
   }
+  // Freezes the group for a ckpt that is killed, as is its CRIU while it tries
+  // the kernel out on a child: that child.
+  pid_t LeaveOrphan() {
+    Freeze();
+    int ends[2];
+    EXPECT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+    const UniqueFd reader(ends[0]);
+    UniqueFd writer(ends[1]);
+    const pid_t ckpt = ::fork();
+    if (ckpt == 0) {
+      const auto hold = GroupHold::Take(
+          *group_,
+          {.purpose = v1::HOLD_PURPOSE_CHECKPOINT, .give_back_frozen = false},
+          journal_);
+      const pid_t criu = hold.ok() ? ::fork() : -1;
+      if (criu == 0) {
+        ::setsid();
+        const pid_t child = ::fork();
+        if (child == 0) ::raise(SIGSTOP);
+        ::waitpid(child, nullptr, WUNTRACED);
+        (void)!::write(writer.get(), &child, sizeof(child));
+      } else {
+        ::waitpid(criu, nullptr, 0);
+      }
+      ::raise(SIGKILL);
+    }
+    writer.Reset();
+    pid_t orphan = 0;
+    EXPECT_EQ(::read(reader.get(), &orphan, sizeof(orphan)), sizeof(orphan));
+    ::waitpid(ckpt, nullptr, 0);
+    return orphan;
+  }
   v1::RecoverReport MustRecover(bool dry_run = false) {
     const auto report = Recover(journal_, {.dry_run = dry_run});
     EXPECT_TRUE(report.ok()) << report.status();
@@ -85,42 +117,24 @@ class RecoverTest : public testing::TestWithParam<CgroupVersion> {
   Journal journal_{dir_.File("journal")};
 };
 
-// ckpt and CRIU are killed while CRIU tries the kernel out on a child.
 TEST_P(RecoverTest, AGroupThatAStoppedOrphanOfCriuHoldsIsTaken) {
-  Freeze();
-  int ends[2];
-  ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
-  const UniqueFd reader(ends[0]);
-  UniqueFd writer(ends[1]);
-  const pid_t ckpt = ::fork();
-  if (ckpt == 0) {
-    const auto hold = GroupHold::Take(
-        *group_,
-        {.purpose = v1::HOLD_PURPOSE_CHECKPOINT, .give_back_frozen = false},
-        journal_);
-    const pid_t criu = hold.ok() ? ::fork() : -1;
-    if (criu == 0) {
-      ::setsid();
-      const pid_t child = ::fork();
-      if (child == 0) ::raise(SIGSTOP);
-      ::waitpid(child, nullptr, WUNTRACED);
-      (void)!::write(writer.get(), &child, sizeof(child));
-    } else {
-      ::waitpid(criu, nullptr, 0);
-    }
-    ::raise(SIGKILL);
-  }
-  writer.Reset();
-  pid_t orphan = 0;
-  ASSERT_EQ(::read(reader.get(), &orphan, sizeof(orphan)), sizeof(orphan));
-  ::waitpid(ckpt, nullptr, 0);
-
+  const pid_t orphan = LeaveOrphan();
   const auto hold =
       GroupHold::Take(*group_, {.purpose = v1::HOLD_PURPOSE_FREEZE}, journal_);
   ASSERT_TRUE(hold.ok()) << hold.status();
   Expect(CgroupState::kThawed);
   ::waitpid(orphan, nullptr, 0);  // this test is its reaper
   EXPECT_NE(::kill(orphan, 0), 0);
+}
+
+TEST_P(RecoverTest, AGroupThatAStoppedOrphanOfCriuHoldsIsThawed) {
+  const pid_t orphan = LeaveOrphan();
+  const v1::RecoverReport report = MustRecover();
+  ASSERT_EQ(report.groups_size(), 1);
+  EXPECT_TRUE(report.groups(0).thawed());
+  Expect(CgroupState::kThawed);
+  ::waitpid(orphan, nullptr, 0);
+  EXPECT_EQ(Entries(), 0);
 }
 
 TEST_P(RecoverTest, AnAbandonedGroupIsThawed) {
