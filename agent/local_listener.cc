@@ -14,12 +14,14 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/clock.h"
 #include "base/status.h"
 
 namespace ckpt::agent {
 namespace {
 
 constexpr int kBacklog = 64;
+constexpr absl::Duration kGoPoll = absl::Milliseconds(100);
 // getgroups(2): more than any user is in.
 constexpr size_t kMaxGroups = 65536;
 
@@ -35,20 +37,30 @@ absl::StatusOr<sockaddr_un> AddressOf(const std::string& path) {
   return address;
 }
 
+bool Listens(const sockaddr_un& address) {
+  const UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  return ::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address),
+                   sizeof(address)) == 0 ||
+         errno != ECONNREFUSED;
+}
+
 // Removes the socket of an agent that has ended.
-absl::Status RemoveStale(const std::string& path, const sockaddr_un& address) {
+absl::Status RemoveStale(const std::string& path, const sockaddr_un& address,
+                         absl::Duration patience) {
   struct stat about = {};
   if (::lstat(path.c_str(), &about) != 0) return absl::OkStatus();
   if (!S_ISSOCK(about.st_mode)) {
     return absl::AlreadyExistsError(
         absl::StrCat(path, " is there and is no socket"));
   }
-  const UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address),
-                sizeof(address)) == 0 ||
-      errno != ECONNREFUSED) {
-    return absl::AlreadyExistsError(
-        absl::StrCat("another ckptd listens on ", path, ": end it first"));
+  Clock& clock = Clock::Real();
+  const absl::Time limit = clock.Now() + patience;
+  while (Listens(address)) {
+    if (clock.Now() > limit) {
+      return absl::AlreadyExistsError(
+          absl::StrCat("another ckptd listens on ", path, ": end it first"));
+    }
+    clock.Sleep(kGoPoll);
   }
   if (::unlink(path.c_str()) != 0) return ErrnoToStatus(errno, "remove", path);
   return absl::OkStatus();
@@ -57,9 +69,10 @@ absl::Status RemoveStale(const std::string& path, const sockaddr_un& address) {
 }  // namespace
 
 absl::StatusOr<UniqueFd> ListenLocally(const std::string& path,
-                                       absl::optional<gid_t> gid) {
+                                       absl::optional<gid_t> gid,
+                                       absl::Duration patience) {
   CKPT_ASSIGN_OR_RETURN(const sockaddr_un address, AddressOf(path));
-  CKPT_RETURN_IF_ERROR(RemoveStale(path, address));
+  CKPT_RETURN_IF_ERROR(RemoveStale(path, address, patience));
   UniqueFd socket(
       ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket.ok()) return ErrnoToStatus(errno, "make a socket for", path);

@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "absl/types/optional.h"
 #include "agent/caller.h"
 #include "agent/caller_servers.h"
@@ -32,10 +33,12 @@
 namespace ckpt::agent {
 
 // A listening socket at `path`, of mode 0660, of root and `gid` (or 0600).
-// AlreadyExists when an agent listens there; one that a dead agent has left is
-// replaced.
-absl::StatusOr<UniqueFd> ListenLocally(const std::string& path,
-                                       absl::optional<gid_t> gid);
+// AlreadyExists when an agent listens there, and does so for all of `patience`:
+// one that was killed may take a moment to go.  One that a dead agent has left
+// is replaced.
+absl::StatusOr<UniqueFd> ListenLocally(
+    const std::string& path, absl::optional<gid_t> gid,
+    absl::Duration patience = absl::Seconds(5));
 
 // A process with that user id and these groups, in any order.
 Caller MakeCaller(uid_t uid, std::vector<gid_t> gids, UserNames& names);

@@ -54,15 +54,15 @@ TEST_F(LocalListenerTest, SocketIsForItsOwnerAloneUnlessAGroupIsNamed) {
 TEST_F(LocalListenerTest, LivingAgentsSocketIsLeftAlone) {
   const auto first = ListenLocally(path_, absl::nullopt);
   ASSERT_TRUE(first.ok());
-  EXPECT_TRUE(
-      absl::IsAlreadyExists(ListenLocally(path_, absl::nullopt).status()));
+  EXPECT_TRUE(absl::IsAlreadyExists(
+      ListenLocally(path_, absl::nullopt, absl::ZeroDuration()).status()));
   Connect(path_);
 }
 
 TEST_F(LocalListenerTest, FileThatIsNoSocketIsLeftAlone) {
   std::ofstream(path_) << "precious";
-  EXPECT_TRUE(
-      absl::IsAlreadyExists(ListenLocally(path_, absl::nullopt).status()));
+  EXPECT_TRUE(absl::IsAlreadyExists(
+      ListenLocally(path_, absl::nullopt, absl::ZeroDuration()).status()));
   EXPECT_EQ(::access(path_.c_str(), F_OK), 0);
 }
 
