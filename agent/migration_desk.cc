@@ -198,6 +198,7 @@ absl::StatusOr<v1::MigrationRecord> MigrationDesk::AdmitArrival(
   record.set_peer_name(request.source());
   record.set_cgroup(place.directory);
   record.set_boot_id(BootId());
+  record.set_reserved_by(caller.name);
   record.clear_network_lock();  // nothing of ours is locked by it
   return record;
 }

@@ -1,6 +1,7 @@
 #include "agent/migrations.h"
 
 #include <algorithm>
+#include <tuple>
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
@@ -19,6 +20,10 @@ constexpr absl::Duration kClaimLimit = absl::Seconds(20);
 constexpr absl::Duration kFirstPause = absl::Milliseconds(500);
 constexpr absl::Duration kLongestPause = absl::Seconds(10);
 constexpr absl::Duration kTick = absl::Milliseconds(250);
+// Each may wait for a node that does not answer.  One node has but a share, and
+// nothing waits for a worker but here, so that what is urgent comes first.
+constexpr WorkerPool::Limits kWorkers = {
+    .threads = 8, .waiting = 0, .share = 2};
 constexpr absl::Duration kCancelPoll = absl::Milliseconds(50);
 // How often those who watch a migration hear of it while nothing happens.
 constexpr absl::Duration kTellEvery = absl::Milliseconds(500);
@@ -43,6 +48,14 @@ class Ticker {
   std::thread thread_;  // the last: it uses the other
 };
 
+// Runs nowhere until it is gone on with.
+bool IsUrgent(v1::MigrationState state) {
+  return state == v1::MIGRATION_STATE_COMMITTED ||
+         state == v1::MIGRATION_STATE_GONE ||
+         state == v1::MIGRATION_STATE_TAKEN ||
+         state == v1::MIGRATION_STATE_RELEASING;
+}
+
 }  // namespace
 
 Migrations::Migrations(migrate::Journal& journal,
@@ -53,7 +66,8 @@ Migrations::Migrations(migrate::Journal& journal,
       source_job_(source_job),
       destination_job_(destination_job),
       open_peer_(std::move(open_peer)),
-      destination_(journal, destination_job) {}
+      destination_(journal, destination_job),
+      workers_(kWorkers) {}
 
 Migrations::~Migrations() {
   {
@@ -131,47 +145,56 @@ void Migrations::ResumeAll() {
     look_ = true;
     return;
   }
-  // What runs nowhere until it is gone on with does not wait for nodes that
-  // do not answer.
-  std::stable_partition(
-      records->begin(), records->end(), [](const v1::MigrationRecord& record) {
-        return record.state() == v1::MIGRATION_STATE_COMMITTED ||
-               record.state() == v1::MIGRATION_STATE_GONE ||
-               record.state() == v1::MIGRATION_STATE_TAKEN ||
-               record.state() == v1::MIGRATION_STATE_RELEASING;
-      });
   std::vector<v1::MigrationRecord> settled;
+  std::vector<std::tuple<bool, absl::Time, const v1::MigrationRecord*>> due;
   for (const v1::MigrationRecord& record : *records) {
     if (migrate::IsFinal(record.state())) {
       if (!record.has_network_lock()) settled.push_back(record);
+      const absl::MutexLock lock(&mutex_);
+      retries_.erase(record.id());
       continue;
     }
-    {
-      const absl::MutexLock lock(&mutex_);
-      look_ = true;
-      if (ending_) return;
-      const auto retry = retries_.find(record.id());
-      if (retry != retries_.end() &&
-          Clock::Real().Now() < retry->second.first) {
-        continue;
-      }
-    }
-    const auto claim = TakeClaim(record.id(), absl::ZeroDuration());
-    if (!claim.ok()) continue;
-    auto now = journal_.Find(record.id());
-    if (!now.ok()) continue;
-    const absl::Status resumed = Resume(*now);
     const absl::MutexLock lock(&mutex_);
-    if (resumed.ok()) {
-      retries_.erase(record.id());
-    } else {
-      absl::Duration& pause = retries_[record.id()].second;
-      pause = std::clamp(2 * pause, kFirstPause, kLongestPause);
-      retries_[record.id()].first = Clock::Real().Now() + pause;
-    }
+    look_ = true;
+    if (ending_) return;
+    const absl::Time time = DueTime(record.id());
+    if (time > Clock::Real().Now()) continue;
+    due.emplace_back(!IsUrgent(record.state()), time, &record);
   }
+  // No node that does not answer keeps the others from their turn.
+  std::sort(due.begin(), due.end());
+  for (const auto& [later, time, record] : due) StartResuming(*record);
   Unlock(*records);
   Forget(std::move(settled));
+}
+
+absl::Time Migrations::DueTime(const std::string& id) const {
+  const auto retry = retries_.find(id);
+  return retry == retries_.end() ? absl::InfinitePast() : retry->second.first;
+}
+
+void Migrations::StartResuming(const v1::MigrationRecord& record) {
+  const std::string id = record.id();
+  auto claim = TakeClaim(id, absl::ZeroDuration());
+  if (!claim.ok()) return;
+  // Refused: there is another look soon.
+  (void)workers_.Submit(
+      [this, id, claim = *std::move(claim)] { ResumeClaimed(id); },
+      record.peer());
+}
+
+void Migrations::ResumeClaimed(const std::string& id) {
+  auto now = journal_.Find(id);
+  if (!now.ok()) return;
+  const absl::Status resumed = Resume(*now);
+  const absl::MutexLock lock(&mutex_);
+  if (resumed.ok()) {
+    retries_.erase(id);
+  } else {
+    absl::Duration& pause = retries_[id].second;
+    pause = std::clamp(2 * pause, kFirstPause, kLongestPause);
+    retries_[id].first = Clock::Real().Now() + pause;
+  }
 }
 
 void Migrations::Unlock(const std::vector<v1::MigrationRecord>& records) {
@@ -377,7 +400,7 @@ absl::Status Migrations::NoteArrival(const std::string& transfer_id,
   CKPT_ASSIGN_OR_RETURN(const auto records, journal_.Load());
   for (const v1::MigrationRecord& found : records) {
     if (found.generation() != transfer_id || found.image() != image ||
-        found.state() != v1::MIGRATION_STATE_RESERVED) {
+        migrate::IsOfSource(found.state())) {
       continue;
     }
     CKPT_ASSIGN_OR_RETURN(const Claim claim,

@@ -1,10 +1,11 @@
 // The node's migrations, of which it is the source or the destination: one
 // thread at a time works on each, and what is left undone, by a lost node or a
-// killed agent, is gone on with until it is settled.
+// killed agent, is gone on with until it is settled: several at a time, those
+// of a node that does not answer ever more rarely.
 //
 //   Migrations migrations(journal, source_job, destination_job, open_peer);
 //   CKPT_RETURN_IF_ERROR(migrations.Recover());       // before anything else
-//   migrations.Start();                               // a thread of its own
+//   migrations.Start();                               // threads of its own
 //   CKPT_ASSIGN_OR_RETURN(v1::MigrateReport report,
 //                         migrations.Run(record, options));
 //
@@ -26,6 +27,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "agent/worker_pool.h"
 #include "base/cancellation.h"
 #include "migrate/destination.h"
 #include "migrate/journal.h"
@@ -51,7 +53,7 @@ class Migrations {
 
   Migrations(migrate::Journal& journal, migrate::SourceJob& source_job,
              migrate::DestinationJob& destination_job, OpenPeer open_peer);
-  ~Migrations();  // ends the thread
+  ~Migrations();  // ends the threads
   Migrations(const Migrations&) = delete;
   Migrations& operator=(const Migrations&) = delete;
 
@@ -119,6 +121,12 @@ class Migrations {
   absl::Status DecideAtDestination(v1::MigrationRecord& record, bool keep);
   absl::Status AwaitSwitchover(const std::string& id, const Watching& watching);
   void ResumeAll();
+  // Has a worker go on with it, if one is free for its other node.
+  void StartResuming(const v1::MigrationRecord& record);
+  void ResumeClaimed(const std::string& id);
+  // When it is to be tried; at once if it never was.
+  absl::Time DueTime(const std::string& id) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Forget(std::vector<v1::MigrationRecord> settled);
   void Loop();
 
@@ -138,6 +146,7 @@ class Migrations {
   bool ending_ ABSL_GUARDED_BY(mutex_) = false;
   bool look_ ABSL_GUARDED_BY(mutex_) = true;  // something may be unsettled
   std::thread thread_;
+  WorkerPool workers_;  // the last: they use all the rest
 };
 
 }  // namespace ckpt::agent

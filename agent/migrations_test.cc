@@ -5,11 +5,18 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
 #include "agent/grpc_peer.h"
 #include "base/status.h"
 #include "gtest/gtest.h"
 #include "migrate/journal.h"
+#include "migrate/places.h"
 #include "tests/support/test_dir.h"
 
 namespace ckpt::agent {
@@ -23,6 +30,8 @@ struct Answers {
       absl::UnavailableError("not reached");
   bool hold_hangs = false;
   absl::Status release = absl::UnavailableError("not reached");
+  // Asked for its decision, says nothing before it is notified.
+  absl::Notification* silence = nullptr;
 };
 
 class FakePeer : public migrate::Peer {
@@ -52,7 +61,8 @@ class FakePeer : public migrate::Peer {
     return answers_.release;
   }
   absl::StatusOr<v1::MigrationDecision> Decision(
-      const v1::MigrationRecord&) override {
+      const v1::MigrationRecord& record) override {
+    if (record.peer() == "silent") answers_.silence->WaitForNotification();
     return answers_.decision;
   }
 
@@ -114,6 +124,40 @@ class FakeDestinationJob : public migrate::DestinationJob {
   Fate fate = Fate::kUnknown;
 };
 
+// A journal that can be waited for.
+class WatchedJournal : public migrate::Journal {
+ public:
+  explicit WatchedJournal(const std::string& directory)
+      : journal_(*migrate::FileJournal::Open(directory)) {}
+  absl::Status Save(const v1::MigrationRecord& record) override {
+    const absl::MutexLock lock(&mutex_);
+    return journal_->Save(record);
+  }
+  absl::StatusOr<v1::MigrationRecord> Find(const std::string& id) override {
+    return journal_->Find(id);
+  }
+  absl::StatusOr<std::vector<v1::MigrationRecord>> Load() override {
+    return journal_->Load();
+  }
+  absl::Status Remove(const std::string& id) override {
+    return journal_->Remove(id);
+  }
+  absl::Status Decide(const v1::MigrationRecord& record) override {
+    return journal_->Decide(record);
+  }
+  absl::StatusOr<bool> IsDecided(const v1::MigrationRecord& record) override {
+    return journal_->IsDecided(record);
+  }
+  void Await(const std::string& id, v1::MigrationState state) {
+    const auto is_there = [&] { return Find(id)->state() == state; };
+    const absl::MutexLock lock(&mutex_, absl::Condition(&is_there));
+  }
+
+ private:
+  const std::unique_ptr<migrate::FileJournal> journal_;
+  absl::Mutex mutex_;  // its release has those who wait look again
+};
+
 class MigrationsTest : public testing::Test {
  protected:
   v1::MigrationRecord Record(const std::string& id = "m") {
@@ -133,8 +177,8 @@ class MigrationsTest : public testing::Test {
   v1::MigrationState State() { return journal_->Find("m")->state(); }
 
   const TestDir dir_;
-  const std::unique_ptr<migrate::FileJournal> journal_ =
-      *migrate::FileJournal::Open(dir_.File("j"));
+  const std::unique_ptr<WatchedJournal> journal_ =
+      std::make_unique<WatchedJournal>(dir_.File("j"));
   Answers answers_;
   FakeSourceJob source_job_;
   FakeDestinationJob job_;
@@ -243,6 +287,62 @@ TEST_F(MigrationsTest, GroupIsReservedForOne) {
   }
   second.set_cgroup("/cg/job2");
   EXPECT_EQ(migrations_.Prepare(second), absl::OkStatus());
+}
+
+TEST_F(MigrationsTest, PlacesOfOneCallerAreBounded) {
+  v1::MigrationRecord record;
+  for (size_t i = 0; i < migrate::Places::kMaxOfOne; ++i) {
+    record = Record(absl::StrCat("m", i));
+    record.set_reserved_by("client a");
+    ASSERT_EQ(migrations_.Prepare(record), absl::OkStatus());
+  }
+  v1::MigrationRecord more = Record("more");
+  more.set_reserved_by("client a");
+  const absl::Status refused = migrations_.Prepare(more);
+  EXPECT_TRUE(absl::IsResourceExhausted(refused)) << refused;
+  EXPECT_TRUE(absl::StrContains(refused.message(), "ckpt ops decide"));
+  EXPECT_TRUE(absl::IsNotFound(journal_->Find("more").status()));
+  // One that is there already is asked for again, and others have their own.
+  EXPECT_EQ(migrations_.Prepare(record), absl::OkStatus());
+  more.set_reserved_by("client b");
+  EXPECT_EQ(migrations_.Prepare(more), absl::OkStatus());
+  // What has ended does not count.
+  ASSERT_EQ(migrations_.Abort(record), absl::OkStatus());
+  more = Record("last");
+  more.set_reserved_by("client a");
+  EXPECT_EQ(migrations_.Prepare(more), absl::OkStatus());
+}
+
+TEST_F(MigrationsTest, ImageOfAMigrationThatIsOverIsNotTaken) {
+  ASSERT_EQ(migrations_.Prepare(Record()), absl::OkStatus());
+  ASSERT_EQ(migrations_.Abort(Record()), absl::OkStatus());
+  EXPECT_TRUE(
+      absl::IsFailedPrecondition(migrations_.NoteArrival("g", "image", "7")));
+  const absl::Status late = migrations_.Hold("m", "g");
+  EXPECT_TRUE(absl::IsFailedPrecondition(late));
+  EXPECT_TRUE(absl::StrContains(late.message(), "the source keeps the job"))
+      << late;
+}
+
+TEST_F(MigrationsTest, NodesThatDoNotAnswerDelayNoOther) {
+  absl::Notification silence;
+  answers_.silence = &silence;
+  answers_.decision = v1::MIGRATION_DECISION_ABORTED;
+  for (const char* const id : {"1", "2", "3", "4", "5", "6", "7", "8", "9"}) {
+    v1::MigrationRecord record = Record(id);
+    record.set_state(v1::MIGRATION_STATE_RECEIVED);
+    record.set_peer(id == absl::string_view("9") ? "b" : "silent");
+    ASSERT_EQ(journal_->Save(record), absl::OkStatus());
+  }
+  migrations_.Start();
+  journal_->Await("9", v1::MIGRATION_STATE_DROPPED);
+  for (const char* const id : {"1", "2", "3", "4", "5", "6", "7", "8"}) {
+    EXPECT_EQ(journal_->Find(id)->state(), v1::MIGRATION_STATE_RECEIVED);
+  }
+  silence.Notify();
+  for (const char* const id : {"1", "2", "3", "4", "5", "6", "7", "8"}) {
+    journal_->Await(id, v1::MIGRATION_STATE_DROPPED);
+  }
 }
 
 // What a source sends is taken field by field: nothing of it names a log to be

@@ -17,6 +17,7 @@
 #include "absl/time/time.h"
 #include "base/cancellation.h"
 #include "base/on_cancel.h"
+#include "migrate/states.h"
 #include "proto/migration.pb.h"
 
 namespace ckpt::agent {
@@ -25,9 +26,7 @@ namespace ckpt::agent {
 class RunLimit {
  public:
   RunLimit(const Cancellation* cancel, const v1::MigrateRequest& request)
-      : limit_(request.timeout_seconds() > 0
-                   ? absl::Seconds(request.timeout_seconds())
-                   : absl::Seconds(120)),
+      : limit_(migrate::DecisionLimit(request)),
         on_cancel_(cancel, [this] { stop_.Cancel(); }),
         thread_([this] { Wait(); }) {}
   ~RunLimit() {

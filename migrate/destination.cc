@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/fault.h"
 #include "base/status.h"
@@ -13,25 +12,22 @@
 namespace ckpt::migrate {
 namespace {
 
-bool IsDecidedHere(v1::MigrationState state) {
-  return state == v1::MIGRATION_STATE_TAKEN ||
-         state == v1::MIGRATION_STATE_RELEASING ||
-         state == v1::MIGRATION_STATE_RUNNING;
-}
-
 absl::Status IsAnother(const std::string& id) {
   return absl::FailedPreconditionError(absl::StrCat(
       "this node knows of another migration ", id,
       ", or of one that is over: choose another id; nothing was done"));
 }
 
+absl::Status IsOver(const v1::MigrationRecord& record) {
+  return absl::FailedPreconditionError(absl::StrCat(
+      "migration ", record.id(), " is over at its destination: ",
+      record.steps_size() > 0 ? record.steps(record.steps_size() - 1).why()
+                              : StateName(record.state()),
+      "; nothing of the job is there: migrate it again"));
+}
+
 constexpr size_t kMaxGenerationBytes = 100;
 constexpr char kHoldLost[] = "what was held is no more; the image is whole";
-
-// Whether a group is the other, or below it.
-bool IsWithin(const std::string& group, const std::string& other) {
-  return group == other || absl::StartsWith(group, other + "/");
-}
 
 absl::Status CheckAsked(const v1::MigrationRecord& asked) {
   const std::string& generation = asked.generation();
@@ -67,6 +63,7 @@ v1::MigrationRecord OwnRecord(const v1::MigrationRecord& asked) {
   record.set_hierarchy(asked.hierarchy());
   record.set_image(asked.image());
   record.set_boot_id(asked.boot_id());
+  record.set_reserved_by(asked.reserved_by());
   return record;
 }
 
@@ -85,51 +82,39 @@ absl::StatusOr<v1::MigrationRecord> Destination::Find(
   return record;
 }
 
-absl::Status Destination::CheckGroupIsFree(const v1::MigrationRecord& record) {
-  CKPT_ASSIGN_OR_RETURN(const auto all, journal_.Load());
-  for (const v1::MigrationRecord& other : all) {
-    if (other.id() == record.id() || IsOfSource(other.state()) ||
-        IsFinal(other.state()) ||
-        !(IsWithin(other.cgroup(), record.cgroup()) ||
-          IsWithin(record.cgroup(), other.cgroup()))) {
-      continue;
-    }
-    return absl::FailedPreconditionError(absl::StrCat(
-        "cgroup ", record.cgroup(),
-        " of the destination is reserved for "
-        "migration ",
-        other.id(), " from ", other.peer_name(), " (", StateName(other.state()),
-        ", to ", other.cgroup(),
-        "): wait for its end, or name another group with --to-cgroup; nothing "
-        "was touched"));
-  }
-  return absl::OkStatus();
-}
-
 absl::Status Destination::Prepare(const v1::MigrationRecord& asked) {
   CKPT_RETURN_IF_ERROR(CheckAsked(asked));
   const absl::MutexLock lock(&reserving_);
   const auto known = journal_.Find(asked.id());
   if (known.ok()) {
-    const bool again = known->generation() == asked.generation() &&
-                       known->state() == v1::MIGRATION_STATE_RESERVED;
-    return again ? absl::OkStatus() : IsAnother(asked.id());
+    if (known->generation() != asked.generation()) return IsAnother(asked.id());
+    if (known->state() == v1::MIGRATION_STATE_DROPPED) return IsOver(*known);
+    if (known->state() != v1::MIGRATION_STATE_RESERVED) {
+      return IsAnother(asked.id());
+    }
+    places_.Heard(asked.id());
+    return absl::OkStatus();
   }
   if (!absl::IsNotFound(known.status())) return known.status();
   CKPT_RETURN_IF_ERROR(FaultPoint("migrate.reserve"));
   v1::MigrationRecord record = OwnRecord(asked);
-  CKPT_RETURN_IF_ERROR(CheckGroupIsFree(record));
+  CKPT_RETURN_IF_ERROR(places_.CheckIsFree(record));
   if (asked.has_needs()) *record.mutable_needs() = asked.needs();
   CKPT_RETURN_IF_ERROR(job_.Reserve(record));
   record.clear_needs();
-  return Advance(journal_, record, v1::MIGRATION_STATE_RESERVED,
-                 absl::StrCat("a place for the job of ", record.peer_name()));
+  CKPT_RETURN_IF_ERROR(
+      Advance(journal_, record, v1::MIGRATION_STATE_RESERVED,
+              absl::StrCat("a place for the job of ", record.peer_name())));
+  places_.Heard(record.id());
+  return absl::OkStatus();
 }
 
 absl::Status Destination::Receive(v1::MigrationRecord& record) {
   CKPT_ASSIGN_OR_RETURN(*record.mutable_image_id(), job_.Verify(record));
-  return Advance(journal_, record, v1::MIGRATION_STATE_RECEIVED,
-                 "the image is whole and on the disk");
+  CKPT_RETURN_IF_ERROR(Advance(journal_, record, v1::MIGRATION_STATE_RECEIVED,
+                               "the image is whole and on the disk"));
+  places_.Forget(record.id());
+  return absl::OkStatus();
 }
 
 absl::Status Destination::BeginBuilding(v1::MigrationRecord& record) {
@@ -143,6 +128,7 @@ absl::Status Destination::BeginBuilding(v1::MigrationRecord& record) {
 absl::Status Destination::Hold(const std::string& id,
                                const std::string& generation) {
   CKPT_ASSIGN_OR_RETURN(v1::MigrationRecord record, Find(id, generation));
+  if (record.state() == v1::MIGRATION_STATE_DROPPED) return IsOver(record);
   if (record.state() == v1::MIGRATION_STATE_HELD) {
     if (job_.IsHeld(id)) return absl::OkStatus();
     CKPT_RETURN_IF_ERROR(
@@ -169,12 +155,12 @@ absl::Status Destination::Hold(const std::string& id,
 }
 
 bool Destination::IsDecided(const v1::MigrationRecord& record) {
-  return IsDecidedHere(record.state());
+  return IsTaken(record.state());
 }
 
 absl::Status Destination::Take(v1::MigrationRecord& record,
                                absl::string_view why) {
-  if (IsDecidedHere(record.state())) return absl::OkStatus();
+  if (IsTaken(record.state())) return absl::OkStatus();
   return Advance(journal_, record, v1::MIGRATION_STATE_TAKEN, why);
 }
 
@@ -285,13 +271,17 @@ absl::Status Destination::Abort(const v1::MigrationRecord& asked) {
   if (known->generation() != asked.generation() || IsOfSource(known->state())) {
     return absl::OkStatus();
   }
+  if (known->state() == v1::MIGRATION_STATE_DROPPED) {
+    // What has come since: of a source that did not know that it is over.
+    return job_.Drop(*known);
+  }
   return Drop(*known, "the source keeps the job");
 }
 
 absl::Status Destination::Drop(v1::MigrationRecord& record,
                                absl::string_view why) {
   if (record.state() == v1::MIGRATION_STATE_DROPPED) return absl::OkStatus();
-  if (IsDecidedHere(record.state())) {
+  if (IsTaken(record.state())) {
     return absl::FailedPreconditionError(absl::StrCat(
         "migration ", record.id(), " is decided: the job is this node's"));
   }
@@ -299,7 +289,26 @@ absl::Status Destination::Drop(v1::MigrationRecord& record,
   CKPT_RETURN_IF_ERROR(job_.EndBuilt(record));
   record.set_building(false);
   CKPT_RETURN_IF_ERROR(job_.Drop(record));
-  return Advance(journal_, record, v1::MIGRATION_STATE_DROPPED, why);
+  CKPT_RETURN_IF_ERROR(
+      Advance(journal_, record, v1::MIGRATION_STATE_DROPPED, why));
+  places_.Forget(record.id());
+  return absl::OkStatus();
+}
+
+absl::Status Destination::Expire(v1::MigrationRecord& record) {
+  if (!record.image_id().empty()) {
+    // What is whole may be all that is left of the job.
+    const absl::Status received = Receive(record);
+    if (received.ok()) {
+      return absl::UnavailableError("the source does not answer");
+    }
+    if (!absl::IsNotFound(received)) return received;
+  }
+  return Drop(record,
+              absl::StrCat("the place was kept for ",
+                           absl::FormatDuration(Places::kLimit),
+                           " beyond its --timeout, and the source has said "
+                           "nothing"));
 }
 
 void Destination::LostHold(const std::string& id) {
@@ -324,13 +333,17 @@ absl::Status Destination::Recover(v1::MigrationRecord& record) {
 
 absl::Status Destination::Resume(v1::MigrationRecord& record, Peer& source) {
   if (IsFinal(record.state())) return absl::OkStatus();
-  if (IsDecidedHere(record.state())) return Finish(record);
+  if (IsTaken(record.state())) return Finish(record);
   const auto decision = source.Decision(record);
   if (!decision.ok()) {
+    if (places_.IsExpired(record)) return Expire(record);
     Note(journal_, record,
          absl::StrCat("the source does not answer; nothing runs: ",
                       decision.status().message()));
     return decision.status();
+  }
+  if (record.state() == v1::MIGRATION_STATE_RESERVED) {
+    places_.Heard(record.id());
   }
   return DoAsTold(record, *decision);
 }
@@ -399,7 +412,7 @@ absl::Status Destination::Decide(v1::MigrationRecord& record, bool keep) {
       return Finish(record);
     }
   }
-  if (IsDecidedHere(record.state())) {
+  if (IsTaken(record.state())) {
     return absl::FailedPreconditionError(
         absl::StrCat("migration ", record.id(),
                      " is decided: the job is this node's, and is ",

@@ -20,7 +20,9 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
+#include "base/clock.h"
 #include "migrate/journal.h"
+#include "migrate/places.h"
 #include "migrate/seams.h"
 #include "proto/migration.pb.h"
 
@@ -28,18 +30,20 @@ namespace ckpt::migrate {
 
 class Destination {
  public:
-  Destination(Journal& journal, DestinationJob& job)
-      : journal_(journal), job_(job) {}
+  Destination(Journal& journal, DestinationJob& job,
+              Clock& clock = Clock::Real())
+      : journal_(journal), job_(job), places_(journal, clock) {}
 
   // `record` as the source has it: the place that it gets here is filled in by
-  // the caller (peer, cgroup, image, boot_id).  Errors of Reserve();
-  // FailedPrecondition: it was aborted, the id is another's, the group is
-  // reserved for another migration, or the source's ckpt is newer.
+  // the caller (peer, cgroup, image, boot_id, reserved_by).  Errors of
+  // Reserve(); FailedPrecondition: it was aborted, the id is another's, the
+  // group is reserved for another migration, or the source's ckpt is newer.
+  // ResourceExhausted: the caller (reserved_by) has Places::kMaxOfOne.
   absl::Status Prepare(const v1::MigrationRecord& asked);
 
   // The image was sent: builds the job and holds it, anew if what was held is
-  // no more.  NotFound; errors of Verify() and Hold(), after which it can be
-  // asked for again.
+  // no more.  NotFound; FailedPrecondition: it is over here, or another;
+  // errors of Verify() and Hold(), after which it can be asked for again.
   absl::Status Hold(const std::string& id, const std::string& generation);
 
   // The source has decided, and has no task of it any more.  OK when the job
@@ -57,8 +61,9 @@ class Destination {
   absl::Status Recover(v1::MigrationRecord& record);
 
   // Goes on with what is written down: asks the source for its decision where
-  // it is missing.  OK: nothing is left to be done.  Unavailable: nobody knows
-  // yet; ask again.
+  // it is missing.  A place for which nothing whole has come is not kept for a
+  // source that is silent for too long (migrate/places.h).  OK: nothing is left
+  // to be done. Unavailable: nobody knows yet; ask again.
   absl::Status Resume(v1::MigrationRecord& record, Peer& source);
 
   // Nobody needs to be asked any more.
@@ -70,8 +75,6 @@ class Destination {
  private:
   absl::StatusOr<v1::MigrationRecord> Find(const std::string& id,
                                            const std::string& generation);
-  // Others that are under way to the group.
-  absl::Status CheckGroupIsFree(const v1::MigrationRecord& record);
   absl::Status Receive(v1::MigrationRecord& record);
   // Nothing that was built is left; a build begins.
   absl::Status BeginBuilding(v1::MigrationRecord& record);
@@ -84,9 +87,11 @@ class Destination {
   absl::Status OutliveSource(v1::MigrationRecord& record);
   void TidyUp(v1::MigrationRecord& record);
   absl::Status Drop(v1::MigrationRecord& record, absl::string_view why);
+  absl::Status Expire(v1::MigrationRecord& record);
 
   Journal& journal_;
   DestinationJob& job_;
+  Places places_;
   absl::Mutex reserving_;  // the one group is looked for and taken by one
 };
 

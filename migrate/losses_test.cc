@@ -82,6 +82,28 @@ TEST(LossesTest, LossBeforeTheDecisionGivesTheJobBackAtOnce) {
   }
 }
 
+// The source sends, or asks for the job to be held, when its place is not kept
+// any more: it is told so, and has its job.
+TEST(LossesTest, ExpiredPlaceGivesTheJobBack) {
+  int expired = 0;
+  for (int step = 1; step <= kLastStep; ++step) {
+    LossesWorld world({{Fault::kSilence, step}});
+    world.Migrate();
+    if (world.result().ok()) continue;
+    ++expired;
+    EXPECT_TRUE(absl::IsFailedPrecondition(world.result())) << world.result();
+    // Nothing else ever expires.
+    EXPECT_EQ(world.knobs().silent_in, v1::MIGRATION_STATE_RESERVED) << step;
+    EXPECT_TRUE(world.runs_at(LossesWorld::kSource)) << step;
+    EXPECT_EQ(world.state_at(LossesWorld::kSource), v1::MIGRATION_STATE_CLOSED);
+    EXPECT_EQ(world.state_at(LossesWorld::kDestination),
+              v1::MIGRATION_STATE_DROPPED);
+    world.Settle();
+    EXPECT_EQ(world.problem(), "") << step;
+  }
+  EXPECT_GT(expired, 0);
+}
+
 // While it waits for ckpt ops continue, the destination loses what it holds,
 // and cannot build it again.
 TEST(LossesTest, NothingIsDecidedForADestinationThatHoldsNothing) {

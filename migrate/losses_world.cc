@@ -4,10 +4,11 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
-#include "absl/types/optional.h"
+#include "base/fake_clock.h"
 #include "base/status.h"
 #include "migrate/destination.h"
 #include "migrate/journal.h"
+#include "migrate/losses_journal.h"
 #include "migrate/seams.h"
 #include "migrate/source.h"
 #include "migrate/states.h"
@@ -45,10 +46,8 @@ class LossesWorld::Impl {
       for (v1::MigrationRecord record : disks_[kSource].Records()) {
         (void)source_.Resume(record);
       }
-      for (v1::MigrationRecord record : disks_[kDestination].Records()) {
-        (void)destination_.Resume(record, to_source_);
-      }
-      if (round > 0) Operate();
+      ForDestination(&Impl::Resume);
+      if (round > 0) ForDestination(&Impl::Operate);
     }
     CheckEnd();
   }
@@ -77,6 +76,7 @@ class LossesWorld::Impl {
       }
       if (fault == Fault::kEndSourceNode) EndNode(kSource);
       if (fault == Fault::kEndDestinationNode) EndNode(kDestination);
+      if (fault == Fault::kSilence) BeSilent();
     }
     return up_[side];
   }
@@ -85,6 +85,35 @@ class LossesWorld::Impl {
       if (planned.step == step_ && planned.fault == fault) return true;
     }
     return false;
+  }
+
+  // One thread at a time works on a migration there.
+  absl::Status AtDestination(const std::function<absl::Status()>& work) {
+    const bool before = std::exchange(at_work_, true);
+    absl::Status status = work();
+    at_work_ = before;
+    return status;
+  }
+  using OfDestination = absl::Status (Impl::*)(v1::MigrationRecord&);
+  void ForDestination(OfDestination work) {
+    for (v1::MigrationRecord record : disks_[kDestination].Records()) {
+      (void)AtDestination([&] { return (this->*work)(record); });
+    }
+  }
+  absl::Status Resume(v1::MigrationRecord& record) {
+    return destination_.Resume(record, to_source_);
+  }
+  absl::Status Recover(v1::MigrationRecord& record) {
+    return destination_.Recover(record);
+  }
+  void BeSilent() {
+    if (at_work_ || !up_[kDestination]) return;
+    knobs_.silent_in = state_at(kDestination);
+    silent_ = true;
+    ForDestination(&Impl::Resume);  // it begins to wait
+    clock_.Sleep(absl::Hours(24));
+    ForDestination(&Impl::Resume);
+    silent_ = false;
   }
 
   void Kill(Side side) {
@@ -118,9 +147,7 @@ class LossesWorld::Impl {
       SetRuns(kSource, !disks_[kSource].decided);  // nobody has done so yet
     }
     if (side == kSource) return;
-    for (v1::MigrationRecord record : disks_[side].Records()) {
-      (void)destination_.Recover(record);
-    }
+    ForDestination(&Impl::Recover);
   }
 
   void SetRuns(Side side, bool runs) {
@@ -136,15 +163,13 @@ class LossesWorld::Impl {
     if (problem_.empty()) problem_ = what;
   }
 
-  void Operate() {
-    for (v1::MigrationRecord record : disks_[kDestination].Records()) {
-      const bool unknown = record.state() == v1::MIGRATION_STATE_RELEASING;
-      if (IsFinal(record.state()) ||
-          (!unknown && state_at(kSource) != v1::MIGRATION_STATE_LOST)) {
-        continue;
-      }
-      (void)destination_.Decide(record, /*keep=*/runs_there_ == 0);
+  absl::Status Operate(v1::MigrationRecord& record) {
+    const bool unknown = record.state() == v1::MIGRATION_STATE_RELEASING;
+    if (IsFinal(record.state()) ||
+        (!unknown && state_at(kSource) != v1::MIGRATION_STATE_LOST)) {
+      return absl::OkStatus();
     }
+    return destination_.Decide(record, /*keep=*/runs_there_ == 0);
   }
 
   bool AtEnd(Side side) const {
@@ -163,56 +188,20 @@ class LossesWorld::Impl {
     if (log_ != Log::kNone) Complain("a log is left");
   }
 
-  // What a node has on its disk.
-  struct Disk {
-    absl::optional<v1::MigrationRecord> record;
-    bool decided = false;
-    std::vector<v1::MigrationRecord> Records() const {
-      if (!record.has_value()) return {};
-      return {*record};
-    }
-  };
-
-  class FakeJournal : public Journal {
-   public:
-    FakeJournal(Impl& world, Side side) : world_(world), side_(side) {}
-    absl::Status Save(const v1::MigrationRecord& record) override {
-      if (!world_.Step(side_)) return Lost();
-      if (world_.Strikes(Fault::kFail)) return absl::InternalError("disk");
-      if (side_ == kSource && disk().decided &&
-          world_.knobs_.full_after_decision) {
-        return absl::ResourceExhaustedError("disk");
-      }
-      disk().record = record;
-      return world_.Step(side_) ? absl::OkStatus() : Lost();
-    }
-    absl::StatusOr<v1::MigrationRecord> Find(const std::string& id) override {
-      if (!world_.up_[side_]) return Lost();
-      if (!disk().record.has_value()) return absl::NotFoundError(id);
-      return *disk().record;
-    }
-    absl::StatusOr<std::vector<v1::MigrationRecord>> Load() override {
-      if (!world_.up_[side_]) return Lost();
-      return disk().Records();
-    }
-    absl::Status Remove(const std::string&) override { return {}; }
-    absl::Status Decide(const v1::MigrationRecord&) override {
-      if (!world_.Step(side_)) return Lost();
-      if (world_.Strikes(Fault::kFail)) return absl::InternalError("disk");
-      disk().decided = true;
-      return world_.Step(side_) ? absl::OkStatus() : Lost();
-    }
-    absl::StatusOr<bool> IsDecided(const v1::MigrationRecord&) override {
-      if (!world_.up_[side_]) return Lost();
-      if (world_.knobs_.unreadable) return absl::InternalError("EIO");
-      return disk().decided;
-    }
-
-   private:
-    Disk& disk() { return world_.disks_[side_]; }
-    Impl& world_;
-    const Side side_;
-  };
+  LossesJournal JournalOf(Side side) {
+    const auto write = [this, side]() -> absl::Status {
+      if (Strikes(Fault::kFail)) return absl::InternalError("disk");
+      const bool is_full = side == kSource && disks_[kSource].decided &&
+                           knobs_.full_after_decision;
+      return is_full ? absl::ResourceExhaustedError("disk") : absl::Status();
+    };
+    const auto read = [this]() -> absl::Status {
+      return knobs_.unreadable ? absl::InternalError("EIO") : absl::Status();
+    };
+    return LossesJournal(disks_[side],
+                         {[this, side] { return Step(side); },
+                          [this, side] { return up_[side]; }, write, read});
+  }
 
   class FakeSourceJob : public SourceJob {
    public:
@@ -358,7 +347,14 @@ class LossesWorld::Impl {
                    const Cancellation*) override {}
     absl::Status Send(const v1::MigrationRecord&, const HeldJob&,
                       const Cancellation*) override {
-      return Call([&] {
+      return Call([&]() -> absl::Status {
+        auto& there = world_.disks_[kDestination].record;
+        if (there.has_value()) {
+          if (there->state() != v1::MIGRATION_STATE_RESERVED) {
+            return absl::FailedPreconditionError("late");
+          }
+          there->set_image_id("id");
+        }
         world_.image_ = true;
         return absl::OkStatus();
       });
@@ -395,11 +391,13 @@ class LossesWorld::Impl {
     template <typename Work>
     absl::Status Call(const Work& work) {
       if (!world_.Step(from_)) return Lost();
-      if (world_.Strikes(Fault::kLose) || !world_.up_[to_]) return Lost();
-      const absl::Status status = work();
+      if (world_.Strikes(Fault::kLose) || !CanCall()) return Lost();
+      const absl::Status status =
+          to_ == kDestination ? world_.AtDestination(work) : work();
       if (!world_.Step(from_)) return Lost();
       return world_.Strikes(Fault::kLose) || !world_.up_[to_] ? Lost() : status;
     }
+    bool CanCall() const { return world_.up_[to_] && !world_.silent_; }
     Impl& world_;
     const Side from_, to_;
   };
@@ -407,7 +405,7 @@ class LossesWorld::Impl {
   const std::vector<PlannedFault> plan_;
   int step_ = 0;
   bool up_[2] = {true, true};
-  Disk disks_[2];
+  LossesDisk disks_[2];
   bool runs_[2] = {true, false};
   int runs_there_ = 0;
   bool source_held_ = false;
@@ -418,17 +416,20 @@ class LossesWorld::Impl {
   bool died_ = false;       // with the kernel that it ran on
   bool last_copy_ = false;  // the image is what is left of it
   bool image_ = false;
+  bool at_work_ = false;  // the destination
+  bool silent_ = false;   // nothing comes from the source
+  FakeClock clock_;
   Knobs knobs_;
   std::string problem_;
   absl::Status result_;
 
-  FakeJournal journals_[2] = {{*this, kSource}, {*this, kDestination}};
+  LossesJournal journals_[2] = {JournalOf(kSource), JournalOf(kDestination)};
   FakeSourceJob source_job_{*this};
   FakeDestinationJob destination_job_{*this};
   FakePeer to_destination_{*this, kSource, kDestination};
   FakePeer to_source_{*this, kDestination, kSource};
   Source source_{journals_[kSource], source_job_, to_destination_};
-  Destination destination_{journals_[kDestination], destination_job_};
+  Destination destination_{journals_[kDestination], destination_job_, clock_};
 };
 
 LossesWorld::LossesWorld(const std::vector<PlannedFault>& plan)

@@ -35,6 +35,9 @@ enum class Fault {
   kEndDestinationNode,
   kLose,  // a message
   kFail,  // a write to a journal, a dump, a restore
+  // The destination hears nothing of the source for a day, and looks at what it
+  // has when it is not at work.
+  kSilence,
 };
 inline constexpr Fault kFaults[] = {Fault::kKillSource,
                                     Fault::kKillDestination,
@@ -44,7 +47,8 @@ inline constexpr Fault kFaults[] = {Fault::kKillSource,
                                     Fault::kEndSourceNode,
                                     Fault::kEndDestinationNode,
                                     Fault::kLose,
-                                    Fault::kFail};
+                                    Fault::kFail,
+                                    Fault::kSilence};
 
 struct PlannedFault {
   Fault fault;
@@ -67,6 +71,8 @@ class LossesWorld {
     bool full_after_decision = false;
     // The source's decision cannot be read.
     bool unreadable = false;
+    // Not turned, but told: the destination's when Fault::kSilence struck.
+    v1::MigrationState silent_in = v1::MIGRATION_STATE_UNSPECIFIED;
   };
   Knobs& knobs();
 

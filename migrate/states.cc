@@ -45,7 +45,9 @@ const std::vector<Transition>& Transitions() {
       {MIGRATION_STATE_RESERVED, MIGRATION_STATE_RECEIVED,
        "the image is whole and on the disk"},
       {MIGRATION_STATE_RESERVED, MIGRATION_STATE_DROPPED,
-       "the source has aborted, or does not know of it"},
+       "the source has aborted, does not know of it, or has been silent for "
+       "too "
+       "long"},
       {MIGRATION_STATE_RECEIVED, MIGRATION_STATE_HELD,
        "the job is built from it, and nothing of it runs"},
       {MIGRATION_STATE_RECEIVED, MIGRATION_STATE_TAKEN,
@@ -89,11 +91,23 @@ bool IsOfSource(MigrationState state) {
   return state < MIGRATION_STATE_RESERVED;
 }
 
+bool IsTaken(MigrationState state) {
+  return state == MIGRATION_STATE_TAKEN || state == MIGRATION_STATE_RELEASING ||
+         state == MIGRATION_STATE_RUNNING;
+}
+
 bool IsFinal(MigrationState state) {
   // A source that is done, and a destination that runs, have no line on.
   return std::none_of(
       Transitions().begin(), Transitions().end(),
       [state](const Transition& line) { return line.from == state; });
+}
+
+absl::Duration DecisionLimit(const MigrateRequest& request) {
+  constexpr absl::Duration kDefault = absl::Seconds(120);
+  return request.timeout_seconds() > 0
+             ? absl::Seconds(request.timeout_seconds())
+             : kDefault;
 }
 
 }  // namespace ckpt::migrate

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "proto/migration.pb.h"
 
 namespace ckpt::migrate {
@@ -32,8 +33,14 @@ std::string StateName(v1::MigrationState state);
 // At the source; otherwise at the destination.
 bool IsOfSource(v1::MigrationState state);
 
+// At the destination: the job is its own for good.
+bool IsTaken(v1::MigrationState state);
+
 // Nothing is left to be done, nor to be asked.
 bool IsFinal(v1::MigrationState state);
+
+// How long a migration may take up to its decision.
+absl::Duration DecisionLimit(const v1::MigrateRequest& request);
 
 }  // namespace ckpt::migrate
 
