@@ -17,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
 #include "base/status.h"
+#include "criu/left_mount.h"
 #include "criu/log.h"
 
 namespace ckpt::criu {
@@ -308,6 +309,7 @@ absl::Status Session::Run(const criu_req& request, Notifications& notify,
 absl::Status Session::Dump(const DumpArguments& arguments,
                            Notifications& notify, const Limits& limits) {
   CKPT_ASSIGN_OR_RETURN(const criu_req request, DumpMessage(arguments));
+  RemoveLeftMounts(arguments.pid);
   criu_resp reply;
   return Run(request, notify, limits,
              absl::StrCat("dump process ", arguments.pid), reply);

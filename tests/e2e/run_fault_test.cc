@@ -4,6 +4,7 @@
 // output is that of a run that nobody disturbed.
 
 #include <signal.h>
+#include <unistd.h>
 
 #include <string>
 #include <tuple>
@@ -112,6 +113,28 @@ TEST_P(RunFaultTest, SameLineGoesOnAfterTenKillsInARow) {
   }
   ExpectCountsWithoutGap();
   ExpectNothingLeft();
+}
+
+class LeftByCriuTest : public RunFixture {};
+CKPT_INSTANTIATE_RUN_TESTS(LeftByCriuTest);
+
+// What a CRIU leaves that was killed, with the whole job, between two steps of
+// its own (criu/left_mount.h).
+TEST_P(LeftByCriuTest, DirectoryInTheWayOfADumpIsRemoved) {
+  const std::string place = ckpt_.dir().MakeDirectory("work");
+  const std::string left = place + "/proc.crtools";
+  const auto run =
+      Start({"--every", "50ms"},
+            absl::StrCat("cd ", place, "; mkdir ", left,
+                         "; touch -d '1 hour ago' ", left, "; ", counting_));
+  WaitForImage(2);
+  LetItEnd();
+
+  EXPECT_EQ(run->Wait(), 0) << run->ReadErrors();
+  EXPECT_FALSE(absl::StrContains(run->ReadErrors(), "Can't create"))
+      << run->ReadErrors();
+  EXPECT_NE(::access(left.c_str(), F_OK), 0);
+  ExpectCountsWithoutGap();
 }
 
 }  // namespace
