@@ -201,7 +201,7 @@ absl::Status RealDestinationJob::CheckNeeds(
   for (v1::CheckFinding& finding : *report.mutable_findings()) {
     finding.set_node(here);
   }
-  const absl::Status verdict = preflight::Verdict(report);
+  absl::Status verdict = preflight::Verdict(report);
   if (verdict.ok()) return verdict;
   return WithMessage(verdict,
                      absl::StrCat("the destination cannot take the job: ",

@@ -129,7 +129,7 @@ absl::StatusOr<v1::Operation> MigrationDesk::Migrate(
 absl::StatusOr<v1::MigrationRecord> MigrationDesk::AdmitRecord(
     const Caller& caller, Verb verb, const std::string& id) {
   CKPT_RETURN_IF_ERROR(gate_.AdmitVerb(caller, verb, id));
-  const auto record = migrations_.Find(id);
+  auto record = migrations_.Find(id);
   if (absl::IsNotFound(record.status())) {
     return absl::NotFoundError(
         absl::StrCat("this node knows of no migration ", id));

@@ -3,7 +3,7 @@
 namespace ckpt::agent {
 
 WatchCall* WatchCall::Start(WorkerPool& pool, const std::string& caller,
-                            Work work, CallEnded ended) {
+                            Work work, const CallEnded& ended) {
   auto* const call = new WatchCall;  // deletes itself in OnDone()
   const absl::Status taken = pool.Submit(
       [call, work = std::move(work), ended] {

@@ -34,7 +34,7 @@ class UnaryCall : public grpc::ServerUnaryReactor {
 
   // `caller` is whose share of the pool it takes.
   static UnaryCall* Start(WorkerPool& pool, const std::string& caller,
-                          Work work, CallEnded ended) {
+                          Work work, const CallEnded& ended) {
     auto* const call = new UnaryCall;  // deletes itself in OnDone()
     const absl::Status taken = pool.Submit(
         [call, ended, work = std::move(work)] {
@@ -68,7 +68,7 @@ class WatchCall : public grpc::ServerWriteReactor<v1::WatchEvent> {
   using Work = std::function<absl::Status(const Cancellation&, const Emit&)>;
 
   static WatchCall* Start(WorkerPool& pool, const std::string& caller,
-                          Work work, CallEnded ended);
+                          Work work, const CallEnded& ended);
 
   void OnWriteDone(bool ok) override;
   void OnCancel() override { cancel_.Cancel(); }

@@ -42,7 +42,7 @@ Call* StartOn(WorkerPool& pool, const std::string& name, Call* call,
 
 PushCall* PushCall::Start(WorkerPool& pool, const std::string& caller,
                           grpc::CallbackServerContext& context, Work work,
-                          CallEnded ended) {
+                          const CallEnded& ended) {
   auto* const call = new PushCall(context);  // deletes itself in OnDone()
   return StartOn<PushCall, PushCaller>(pool, caller, call, *call,
                                        std::move(work), ended);
@@ -63,7 +63,7 @@ bool PushCall::Write(const v1::PushReply& reply) {
 
 PullCall* PullCall::Start(WorkerPool& pool, const std::string& caller,
                           grpc::CallbackServerContext& context, Work work,
-                          CallEnded ended) {
+                          const CallEnded& ended) {
   auto* const call = new PullCall(context);  // deletes itself in OnDone()
   return StartOn<PullCall, PullCaller>(pool, caller, call, *call,
                                        std::move(work), ended);

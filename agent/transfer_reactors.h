@@ -26,7 +26,7 @@ class PushCall : public grpc::ServerBidiReactor<v1::PushRequest, v1::PushReply>,
   // `caller` is whose share of the pool it takes.
   static PushCall* Start(WorkerPool& pool, const std::string& caller,
                          grpc::CallbackServerContext& context, Work work,
-                         CallEnded ended);
+                         const CallEnded& ended);
 
   void OnReadDone(bool ok) override { read_.Done(ok); }
   void OnWriteDone(bool ok) override { write_.Done(ok); }
@@ -52,7 +52,7 @@ class PullCall : public grpc::ServerWriteReactor<v1::PullReply>,
 
   static PullCall* Start(WorkerPool& pool, const std::string& caller,
                          grpc::CallbackServerContext& context, Work work,
-                         CallEnded ended);
+                         const CallEnded& ended);
 
   void OnWriteDone(bool ok) override { write_.Done(ok); }
   void OnDone() override { delete this; }

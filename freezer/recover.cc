@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -47,13 +47,14 @@ absl::StatusOr<bool> HasLeft(const v1::JournalEntry& entry) {
   if (::access(file.c_str(), F_OK) == 0) return true;
   const std::string directory = file.substr(0, file.rfind('/') + 1);
   if (errno == ENOENT && ::access(directory.c_str(), F_OK) == 0) return false;
-  return absl::FailedPreconditionError(absl::StrCat(
-      "cgroup ", entry.cgroup(),
-      " holds a job that may have left by a "
-      "migration: ",
-      file, " would say so, and cannot be looked for (", std::strerror(errno),
-      "); the group was left as it is; try again where "
-      "that directory can be seen, or start ckptd, which knows"));
+  return absl::FailedPreconditionError(
+      absl::StrCat("cgroup ", entry.cgroup(),
+                   " holds a job that may have left by a "
+                   "migration: ",
+                   file, " would say so, and cannot be looked for (",
+                   std::generic_category().message(errno),
+                   "); the group was left as it is; try again where "
+                   "that directory can be seen, or start ckptd, which knows"));
 }
 
 // A request that is taken back says that its holders had come as far: all have
