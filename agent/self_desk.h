@@ -7,9 +7,7 @@
 //   });
 //
 // Root of the node may have anything dumped, into any store, as it may without
-// an agent.  Others name their images, and nothing more of the node: these are
-// in a directory of the user's own below the store, which is root's alone.  And
-// all tasks must be the user's (SelfTerms::owner).
+// an agent.  Others have what checkpoint/self_rights.h grants them.
 //
 // Thread-safe if `work` is.  Borrows all for its lifetime.
 #ifndef CKPT_AGENT_SELF_DESK_H_
@@ -18,7 +16,6 @@
 #include <string>
 #include <utility>
 
-#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "agent/gate.h"
 #include "agent/self_work.h"
@@ -36,13 +33,7 @@ class SelfDesk {
   // node may ask for.
   absl::StatusOr<checkpoint::SelfTerms> Admit(const checkpoint::SelfCall& call);
 
-  // Of users other than root of the node: the user's directory.
-  std::string StoreOf(uid_t uid) const;
-
  private:
-  absl::Status CheckWishes(const checkpoint::SelfCall& call) const;
-  absl::Status MakeStore(uid_t uid);
-
   const Gate& gate_;
   SelfWork& work_;
   const std::string store_;

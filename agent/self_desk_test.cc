@@ -32,8 +32,8 @@ class FakeSelfWork : public SelfWork {
       const SelfCall& /*call*/) override {
     return groups;
   }
-  absl::Status MakeDirectory(const std::string& path) override {
-    made.push_back(path);
+  absl::Status MakeUserStore(const std::string& store, uid_t uid) override {
+    made.push_back(absl::StrCat(store, " ", uid));
     return absl::OkStatus();
   }
 
@@ -85,7 +85,8 @@ TEST_F(SelfDeskTest, UserHasAStoreOfItsOwnAndOnlyItsTasks) {
   ASSERT_TRUE(terms.ok()) << terms.status();
   EXPECT_EQ(terms->store, "/store/.users/1000");
   EXPECT_EQ(terms->owner, kUser);
-  EXPECT_EQ(work_.made.back(), "/store/.users/1000");
+  EXPECT_EQ(work_.made.back(), "/store 1000");
+  EXPECT_FALSE(terms->within);
 }
 
 TEST_F(SelfDeskTest, RootOfAContainerHasAStoreOfItsOwn) {
@@ -93,6 +94,7 @@ TEST_F(SelfDeskTest, RootOfAContainerHasAStoreOfItsOwn) {
   const auto terms = Admit(Call(0));
   ASSERT_TRUE(terms.ok()) << terms.status();
   EXPECT_EQ(terms->store, "/store/.users/0");
+  EXPECT_TRUE(terms->within);
   EXPECT_TRUE(terms->has_share);
   EXPECT_EQ(Admit(Call(0, {"--criu", "/x"})).status().code(),
             absl::StatusCode::kInvalidArgument);

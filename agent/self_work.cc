@@ -1,30 +1,17 @@
 #include "agent/self_work.h"
 
-#include <sys/stat.h>
-
-#include <cerrno>
 #include <set>
 #include <utility>
 
 #include "absl/strings/numbers.h"
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "agent/local_listener.h"
-#include "base/file.h"
 #include "base/proc.h"
 #include "base/status.h"
+#include "checkpoint/self_rights.h"
 #include "freezer/lookup.h"
 
 namespace ckpt::agent {
-namespace {
-
-bool SharesNamespace(pid_t pid, const std::string& kind) {
-  const auto theirs = ReadLink(absl::StrCat("/proc/", pid, "/ns/", kind));
-  const auto ours = ReadLink(absl::StrCat("/proc/self/ns/", kind));
-  return theirs.ok() && ours.ok() && *theirs == *ours;
-}
-
-}  // namespace
 
 Caller RealSelfWork::CallerOf(const checkpoint::SelfCall& call) {
   std::vector<gid_t> gids = {call.gid};
@@ -41,8 +28,7 @@ Caller RealSelfWork::CallerOf(const checkpoint::SelfCall& call) {
 }
 
 bool RealSelfWork::IsRootOfNode(const checkpoint::SelfCall& call) {
-  return call.uid == 0 && SharesNamespace(call.asker.pid, "mnt") &&
-         SharesNamespace(call.asker.pid, "user") && call.CallerRuns();
+  return checkpoint::IsRootOfNode(call);
 }
 
 absl::StatusOr<std::vector<std::string>> RealSelfWork::GroupsOf(
@@ -71,11 +57,8 @@ absl::StatusOr<std::vector<std::string>> RealSelfWork::GroupsOf(
   return std::vector<std::string>(paths.begin(), paths.end());
 }
 
-absl::Status RealSelfWork::MakeDirectory(const std::string& path) {
-  if (::mkdir(path.c_str(), 0700) == 0 || errno == EEXIST) {
-    return absl::OkStatus();
-  }
-  return ErrnoToStatus(errno, "make directory", path);
+absl::Status RealSelfWork::MakeUserStore(const std::string& store, uid_t uid) {
+  return checkpoint::MakeUserStore(store, uid);
 }
 
 }  // namespace ckpt::agent

@@ -20,7 +20,7 @@ class SelfWork {
 
   virtual Caller CallerOf(const checkpoint::SelfCall& call) = 0;
 
-  // Root, and with the agent's own files: not that of a container.
+  // As those of checkpoint/self_rights.h.
   virtual bool IsRootOfNode(const checkpoint::SelfCall& call) = 0;
 
   // Paths below their hierarchies of the groups that the job is in, and of the
@@ -28,8 +28,7 @@ class SelfWork {
   virtual absl::StatusOr<std::vector<std::string>> GroupsOf(
       const checkpoint::SelfCall& call) = 0;
 
-  // Makes a directory for root alone, unless it is there.
-  virtual absl::Status MakeDirectory(const std::string& path) = 0;
+  virtual absl::Status MakeUserStore(const std::string& store, uid_t uid) = 0;
 };
 
 // Thread-compatible.
@@ -42,7 +41,7 @@ class RealSelfWork : public SelfWork {
   bool IsRootOfNode(const checkpoint::SelfCall& call) override;
   absl::StatusOr<std::vector<std::string>> GroupsOf(
       const checkpoint::SelfCall& call) override;
-  absl::Status MakeDirectory(const std::string& path) override;
+  absl::Status MakeUserStore(const std::string& store, uid_t uid) override;
 
  private:
   UserNames& names_;

@@ -111,7 +111,7 @@ absl::Status SelfDumpOperation::CheckIsAlone() const {
 }
 
 absl::Status SelfDumpOperation::CheckOwners(const v1::DumpRequest& dump) const {
-  if (!request_.owner.has_value()) return absl::OkStatus();
+  if (!request_.owner.has_value() && !request_.within) return absl::OkStatus();
   CKPT_ASSIGN_OR_RETURN(std::vector<pid_t> pids,
                         ProcessTree(proc_, dump.pid()));
   if (!dump.cgroup().empty()) {
@@ -119,6 +119,10 @@ absl::Status SelfDumpOperation::CheckOwners(const v1::DumpRequest& dump) const {
                           freezer::FindCgroup(dump.cgroup(), dump.hierarchy()));
     CKPT_RETURN_IF_ERROR(AddProcessesBelow(*group, pids));
   }
+  if (request_.within) {
+    CKPT_RETURN_IF_ERROR(CheckPidNamespace(proc_, pids, asker()));
+  }
+  if (!request_.owner.has_value()) return absl::OkStatus();
   return CheckOwner(proc_, pids, *request_.owner);
 }
 

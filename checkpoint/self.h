@@ -46,6 +46,9 @@ struct SelfDumpRequest {
   v1::CriuOptions criu;
   // All tasks must be this user's, now and while CRIU holds them.
   std::optional<uid_t> owner;
+  // All tasks must be in the asker's PID namespace or below it, now and while
+  // CRIU holds them.
+  bool within = false;
   // Asked for by a service: the same call may come again while it is served.
   // Then this waits for the end of the other, and takes over if that was
   // killed.
@@ -58,7 +61,7 @@ struct SelfDumpRequest {
 //   Aborted          it does not wait any more
 // Other errors as Dump(); FailedPrecondition also when this process belongs to
 // the job's tree, or when there are processes that the scope does not allow;
-// PermissionDenied when a task is not the owner's.
+// PermissionDenied when a task is not the owner's, or outside.
 absl::StatusOr<v1::DumpReport> SelfDump(const SelfDumpRequest& request,
                                         const DumpEnvironment& environment);
 

@@ -30,8 +30,9 @@ constexpr int kUsageError = 64;
 // beginning of its name, as getopt_long(3) allows.
 bool IsReserved(absl::string_view word) {
   constexpr const char* kReserved[] = {
-      "pid",    "mailbox", "request", "image", "timeout", "served", "store",
-      "cgroup", "owner",   "keep",    "tree",  "group",   "exit",   "early"};
+      "pid",    "mailbox", "request", "image", "timeout",
+      "served", "store",   "cgroup",  "owner", "keep",
+      "tree",   "group",   "exit",    "early", "within"};
   if (!absl::ConsumePrefix(&word, "--") || word.empty()) return false;
   const absl::string_view name = word.substr(0, word.find('='));
   return std::any_of(std::begin(kReserved), std::end(kReserved),
@@ -67,6 +68,7 @@ std::vector<std::string> CommandLine(const SelfCall& call,
   add("--cgroup", call.cgroup);
   add("--criu", criu);
   if (terms.owner.has_value()) add("--owner", absl::StrCat(*terms.owner));
+  if (terms.within) words.emplace_back("--within");
   if (call.keep > 0) add("--keep", absl::StrCat(call.keep));
   if (call.tree) words.emplace_back("--tree");
   if (call.group) words.emplace_back("--group");

@@ -32,6 +32,9 @@ struct SelfPrograms {
 struct SelfTerms {
   std::string store;           // "": the default one
   std::optional<uid_t> owner;  // all tasks must be this user's
+  // All tasks must be in the caller's PID namespace, or in one below it: they
+  // are a container's, whose root has asked.
+  bool within = false;
   // Only so many at a time for all callers of its user.
   bool has_share = false;
 };

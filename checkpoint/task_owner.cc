@@ -1,16 +1,23 @@
 #include "checkpoint/task_owner.h"
 
+#include <fcntl.h>
+#include <linux/nsfs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "base/status.h"
+#include "base/unique_fd.h"
 
 namespace ckpt::checkpoint {
 namespace {
@@ -58,7 +65,48 @@ absl::Status CheckNamespace(ProcFs& proc, pid_t pid) {
   return Foreign(proc, pid, " is in a user namespace of its own");
 }
 
+UniqueFd PidNamespaceOf(pid_t pid) {
+  const std::string path = absl::StrCat("/proc/", pid, "/ns/pid");
+  return UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+}
+
+bool IsSameFile(int one, int other) {
+  struct stat a, b;
+  return ::fstat(one, &a) == 0 && ::fstat(other, &b) == 0 &&
+         a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+// Whether `inner` is `outer` or below it.
+bool IsWithin(UniqueFd inner, int outer) {
+  while (inner.ok()) {
+    if (IsSameFile(inner.get(), outer)) return true;
+    // Ends above our own (ioctl_ns(2)).
+    inner = UniqueFd(::ioctl(inner.get(), NS_GET_PARENT));
+  }
+  return false;
+}
+
 }  // namespace
+
+absl::Status CheckPidNamespace(ProcFs& proc, const std::vector<pid_t>& pids,
+                               pid_t asker) {
+  const UniqueFd outer = PidNamespaceOf(asker);
+  if (!outer.ok()) {
+    return ErrnoToStatus(errno, "open the PID namespace of process",
+                         absl::StrCat(asker));
+  }
+  for (const pid_t pid : pids) {
+    UniqueFd inner = PidNamespaceOf(pid);
+    if (!inner.ok() && (errno == ENOENT || errno == ESRCH)) continue;
+    if (IsWithin(std::move(inner), outer.get())) continue;
+    return absl::PermissionDeniedError(
+        absl::StrCat("process ", DescribeTask(proc, pid),
+                     " is outside of the PID namespace of process ", asker,
+                     ", and root of a container may have only what is inside "
+                     "it checkpointed"));
+  }
+  return absl::OkStatus();
+}
 
 absl::Status CheckOwner(ProcFs& proc, const std::vector<pid_t>& pids,
                         uid_t uid) {

@@ -23,6 +23,12 @@ namespace ckpt::checkpoint {
 absl::Status CheckOwner(ProcFs& proc, const std::vector<pid_t>& pids,
                         uid_t uid);
 
+// Whether all processes are in the PID namespace of process `asker` or in one
+// below it.  Those that have ended are passed over.  PermissionDenied names one
+// that is not.
+absl::Status CheckPidNamespace(ProcFs& proc, const std::vector<pid_t>& pids,
+                               pid_t asker);
+
 }  // namespace ckpt::checkpoint
 
 #endif  // CKPT_CHECKPOINT_TASK_OWNER_H_

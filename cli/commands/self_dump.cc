@@ -70,6 +70,7 @@ absl::StatusOr<checkpoint::SelfDumpRequest> ParseRequest(
     CKPT_ASSIGN_OR_RETURN(const uint64_t uid, Number64(arguments, "owner"));
     request.owner = static_cast<uid_t>(uid);
   }
+  request.within = arguments.Has("within");
   request.served = arguments.Has("served");
   return request;
 }
@@ -131,6 +132,8 @@ Command SelfDumpCommand() {
            {"keep", "N", "remove all but the N newest images (keep all)"},
            {"timeout", "D", "give up after this long (120s)"},
            {"owner", "UID", "only if all tasks are this user's (any)"},
+           {"within", "",
+            "only if all tasks are in the process's PID namespace"},
            {"served", "",
             "asked for by a service: wait if the same is at work already"}}))),
       &Run};

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "checkpoint/self_port.h"
+#include "checkpoint/self_rights.h"
 #include "checkpoint/self_service.h"
 #include "checkpoint/self_worker.h"
 #include "cli/command.h"
@@ -14,15 +15,23 @@
 namespace ckpt::cli {
 namespace {
 
-absl::StatusOr<checkpoint::SelfTerms> RootOnly(
-    const checkpoint::SelfCall& call) {
-  checkpoint::SelfTerms terms;
-  terms.store = call.store;
-  if (call.uid == 0) return terms;
-  return absl::PermissionDeniedError(absl::StrCat(
-      "user ", call.uid,
-      " may not have anything checkpointed by this service, which is for root; "
-      "ckptd serves others; nothing was touched"));
+absl::StatusOr<checkpoint::SelfTerms> Admit(const checkpoint::SelfCall& call,
+                                            const std::string& store) {
+  if (call.uid != 0) {
+    return absl::PermissionDeniedError(absl::StrCat(
+        "user ", call.uid,
+        " may not have anything checkpointed by this service, which is for "
+        "root; ckptd serves others; nothing was touched"));
+  }
+  if (checkpoint::IsRootOfNode(call)) {
+    checkpoint::SelfTerms terms;
+    terms.store = call.store.empty() ? store : call.store;
+    return terms;
+  }
+  CKPT_ASSIGN_OR_RETURN(checkpoint::SelfTerms terms,
+                        checkpoint::BoundTerms(call, store));
+  CKPT_RETURN_IF_ERROR(checkpoint::MakeUserStore(store, call.uid));
+  return terms;
 }
 
 absl::StatusOr<Output> Run(const Arguments& arguments, const Context& context) {
@@ -30,9 +39,13 @@ absl::StatusOr<Output> Run(const Arguments& arguments, const Context& context) {
   std::string path = arguments.Get("socket");
   if (path.empty()) path = CKPT_SELF_SOCKET;
   CKPT_ASSIGN_OR_RETURN(auto port, checkpoint::SelfPort::Listen(path));
+  const std::string store = StoreFlag(arguments).directory();
   checkpoint::SelfService service(
       std::move(port),
-      {.ckpt = "/proc/self/exe", .criu = arguments.Get("criu")}, &RootOnly);
+      {.ckpt = "/proc/self/exe", .criu = arguments.Get("criu")},
+      [&store](const checkpoint::SelfCall& call) {
+        return Admit(call, store);
+      });
   CKPT_RETURN_IF_ERROR(service.Serve(*context.cancel));
   return Output();
 }
@@ -47,15 +60,17 @@ Command SelfServeCommand() {
       "A process that is process 1 of its PID namespace, as in most "
       "containers, cannot start anything\noutside of its own tree.  Its "
       "ckpt_self() asks this service, by a socket that must be visible to it,\n"
-      "as by a bind mount.  Only root is served; ckptd serves other users, "
-      "too, "
-      "by a policy.  Ends on\nCtrl-C or SIGTERM.",
+      "as by a bind mount.  Only root is served, that of a container with its "
+      "own tasks and names only;\nckptd serves other users, too, by a policy.  "
+      "Ends on Ctrl-C or SIGTERM.",
       "ckpt self-serve --socket /run/ckpt/self.sock",
       /*needs_root=*/true,
-      {{"socket", "PATH",
-        "where to listen (" CKPT_SELF_SOCKET "); programs look there, or at "
-        "$" CKPT_SELF_SOCKET_VARIABLE},
-       {"criu", "PATH", "CRIU's program ($CKPT_CRIU, then PATH)"}},
+      WithStoreFlag(
+          {{"socket", "PATH",
+            "where to listen (" CKPT_SELF_SOCKET
+            "); programs look there, or at "
+            "$" CKPT_SELF_SOCKET_VARIABLE},
+           {"criu", "PATH", "CRIU's program ($CKPT_CRIU, then PATH)"}}),
       &Run};
 }
 

@@ -19,6 +19,7 @@
  *   --thread-drops FILE   a thread becomes another user when FILE is there
  *   --memory MIB          of random bytes
  *   --as-init             ask from process 1 of a new PID namespace
+ *   --own-mounts          in a mount namespace of its own, as a container
  *   --from-child          ask from a child; the first process only reaps
  *   --callbacks KIND      ok, before-fails, before-hangs, after-fails,
  *                         after-hangs, restart-fails, restart-hangs; what hangs
@@ -63,7 +64,7 @@ static const char *wait_for;
 static const char *callback_kind = "";
 static int times = 1;
 static int children, threads, from_thread, subreaper, ignore_sigchld;
-static int drop_root, as_init, from_child, no_wait;
+static int drop_root, as_init, own_mounts, from_child, no_wait;
 static uid_t as_user;
 static const char *thread_drops;
 static size_t memory_mib;
@@ -300,8 +301,8 @@ static int RunAsInit(void *unused) {
 static void Ask(void) {
   if (as_init) {
     static char stack[256 * 1024] __attribute__((aligned(64)));
-    const pid_t pid =
-        clone(RunAsInit, stack + sizeof stack, CLONE_NEWPID | SIGCHLD, NULL);
+    const pid_t pid = clone(RunAsInit, stack + sizeof stack,
+                            CLONE_NEWPID | SIGCHLD, NULL);
     if (pid < 0 || waitpid(pid, NULL, 0) != pid) abort();
     return;
   }
@@ -344,6 +345,7 @@ static void ParseArguments(int argc, char **argv) {
       {"ignore-sigchld", no_argument, &ignore_sigchld, 1},
       {"drop-root", no_argument, &drop_root, 1},
       {"as-init", no_argument, &as_init, 1},
+      {"own-mounts", no_argument, &own_mounts, 1},
       {"from-child", no_argument, &from_child, 1},
       {NULL, 0, NULL, 0}};
   int option;
@@ -377,8 +379,21 @@ static void ParseArguments(int argc, char **argv) {
   options.arguments = arguments;
 }
 
+/* With nothing open, mapped or executed that is of the former ones. */
+static void TakeOwnMounts(char **argv) {
+  if (getenv("SELF_JOB_INSIDE") != NULL) return;
+  if (unshare(CLONE_NEWNS) != 0) abort();
+  const int null = open("/dev/null", O_RDWR);
+  for (int fd = 0; fd <= 2; ++fd) dup2(null, fd);
+  if (null > 2) close(null);
+  setenv("SELF_JOB_INSIDE", "1", 1);
+  execv(argv[0], argv);
+  abort();
+}
+
 int main(int argc, char **argv) {
   ParseArguments(argc, argv);
+  if (own_mounts) TakeOwnMounts(argv);
   if (subreaper) prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
   if (ignore_sigchld) signal(SIGCHLD, SIG_IGN);
   if (callback_kind[0] != '\0') RegisterCallbacks();

@@ -26,7 +26,9 @@ class SelfServiceTest : public testing::TestWithParam<CgroupVersion> {
  protected:
   void StartService(const std::string& fault = "") {
     service_ = std::make_unique<RunningCkpt>(
-        job_.ckpt().CommandLine({"self-serve", "--socket", socket_}), fault);
+        job_.ckpt().CommandLine({"self-serve", "--socket", socket_, "--store",
+                                 job_.ckpt().store()}),
+        fault);
     const absl::Time deadline = Soon();
     while (::access(socket_.c_str(), F_OK) != 0) {
       ASSERT_LT(Clock::Real().Now(), deadline) << service_->ReadErrors();
@@ -94,6 +96,45 @@ TEST_P(SelfServiceTest, RefusalIsTold) {
   const std::string line = job_.AwaitLine("call");
   EXPECT_TRUE(absl::StartsWith(line, "call 1 -1 EOPNOTSUPP ")) << line;
   EXPECT_TRUE(absl::StrContains(line, "is not alone")) << line;
+  EXPECT_EQ(job_.AwaitLine("trace"), "trace same");
+  EXPECT_EQ(job_.AwaitLine("beat"), "beat");
+}
+
+// Another mount namespace makes it a container's root.
+TEST_P(SelfServiceTest, RootOfAContainerMayNotChooseWhatTheNodeRuns) {
+  ASSERT_NO_FATAL_FAILURE(StartService());
+  job_.SetStore("-");
+  ASSERT_NO_FATAL_FAILURE(
+      StartJob({"--as-init", "--own-mounts", "--argument", "--criu=/x"}));
+  const std::string line = job_.AwaitLine("call");
+  EXPECT_TRUE(absl::StartsWith(line, "call 1 -1 EINVAL ")) << line;
+  EXPECT_TRUE(
+      absl::StrContains(line, "option --criu=/x is for root of this node only"))
+      << line;
+  EXPECT_EQ(job_.AwaitLine("trace"), "trace same");
+  EXPECT_EQ(job_.AwaitLine("beat"), "beat");
+}
+
+TEST_P(SelfServiceTest, RootOfAContainerMayNotHaveOthersDumped) {
+  ASSERT_NO_FATAL_FAILURE(StartService());
+  job_.SetStore("-");
+  ASSERT_NO_FATAL_FAILURE(StartJob({"--as-init", "--own-mounts", "--group"}));
+  const std::string line = job_.AwaitLine("call");
+  EXPECT_TRUE(absl::StartsWith(line, "call 1 -1 EPERM ")) << line;
+  EXPECT_TRUE(
+      absl::StrContains(line, absl::StrCat("process ", job_.pid(), " (")))
+      << line;
+  EXPECT_TRUE(absl::StrContains(line, "is outside of the PID namespace"))
+      << line;
+  EXPECT_EQ(job_.AwaitLine("trace"), "trace same");
+  EXPECT_EQ(job_.AwaitLine("beat"), "beat");
+}
+
+TEST_P(SelfServiceTest, RootOfAContainerHasAStoreOfItsOwn) {
+  ASSERT_NO_FATAL_FAILURE(StartService());
+  job_.SetStore("-");
+  ASSERT_NO_FATAL_FAILURE(StartJob({"--as-init", "--own-mounts"}));
+  EXPECT_EQ(job_.AwaitLine("call"), Success(1, 1, 0, ".users/0/self.1"));
   EXPECT_EQ(job_.AwaitLine("trace"), "trace same");
   EXPECT_EQ(job_.AwaitLine("beat"), "beat");
 }
