@@ -129,8 +129,8 @@ class FakeJobWork : public JobWork {
   absl::StatusOr<ImageOrigin> OriginOf(const std::string& image) override {
     return origins[image];
   }
-  absl::StatusOr<v1::CheckReport> Check(
-      const v1::CheckRequest& request) override {
+  absl::StatusOr<v1::CheckReport> Check(const v1::CheckRequest& request,
+                                        const Cancellation&) override {
     v1::CheckReport report;
     report.set_cgroup(request.cgroup());
     return report;
@@ -148,7 +148,8 @@ class FakeJobWork : public JobWork {
     done.push_back("get " + image);
     return v1::ImageReport();
   }
-  absl::StatusOr<v1::VerifyReport> Verify(const std::string& image) override {
+  absl::StatusOr<v1::VerifyReport> Verify(const std::string& image,
+                                          const Cancellation&) override {
     done.push_back("verify " + image);
     return v1::VerifyReport();
   }

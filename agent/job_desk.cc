@@ -62,8 +62,9 @@ absl::Status CheckRemoteCriu(const v1::CriuOptions& options) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<v1::CheckReport> JobDesk::Check(
-    const Caller& caller, const v1::CheckRequest& request) {
+absl::StatusOr<v1::CheckReport> JobDesk::Check(const Caller& caller,
+                                               const v1::CheckRequest& request,
+                                               const Cancellation& cancel) {
   CKPT_RETURN_IF_ERROR(gate_.AdmitVerb(caller, CHECK, request.cgroup()));
   CKPT_RETURN_IF_ERROR(CheckRemoteCriu(request.criu()));
   if (request.pid() != 0 && request.cgroup().empty()) {
@@ -86,7 +87,7 @@ absl::StatusOr<v1::CheckReport> JobDesk::Check(
     paths.push_back(place.path);
   }
   CKPT_RETURN_IF_ERROR(gate_.Admit(caller, CHECK, paths, request.cgroup()));
-  return work_.Check(placed);
+  return work_.Check(placed, cancel);
 }
 
 absl::StatusOr<v1::Operation> JobDesk::Dump(
@@ -235,9 +236,10 @@ absl::StatusOr<v1::ImageReport> JobDesk::GetImage(
 }
 
 absl::StatusOr<v1::VerifyReport> JobDesk::VerifyImage(
-    const Caller& caller, const v1::ImageRequest& request) {
+    const Caller& caller, const v1::ImageRequest& request,
+    const Cancellation& cancel) {
   CKPT_RETURN_IF_ERROR(AdmitImage(caller, VERIFY, request.image()));
-  return work_.Verify(request.image());
+  return work_.Verify(request.image(), cancel);
 }
 
 absl::StatusOr<v1::RemoveReport> JobDesk::RemoveImage(

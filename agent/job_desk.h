@@ -25,6 +25,7 @@
 #include "agent/group_claims.h"
 #include "agent/operations.h"
 #include "agent/work.h"
+#include "base/cancellation.h"
 #include "proto/agent.pb.h"
 #include "proto/check.pb.h"
 #include "proto/checkpoint.pb.h"
@@ -41,7 +42,8 @@ class JobDesk {
       : gate_(gate), claims_(claims), operations_(operations), work_(work) {}
 
   absl::StatusOr<v1::CheckReport> Check(const Caller& caller,
-                                        const v1::CheckRequest& request);
+                                        const v1::CheckRequest& request,
+                                        const Cancellation& cancel);
 
   absl::StatusOr<v1::Operation> Dump(const Caller& caller,
                                      const v1::DumpOperationRequest& request);
@@ -52,7 +54,8 @@ class JobDesk {
   absl::StatusOr<v1::ImageReport> GetImage(const Caller& caller,
                                            const v1::ImageRequest& request);
   absl::StatusOr<v1::VerifyReport> VerifyImage(const Caller& caller,
-                                               const v1::ImageRequest& request);
+                                               const v1::ImageRequest& request,
+                                               const Cancellation& cancel);
   absl::StatusOr<v1::RemoveReport> RemoveImage(const Caller& caller,
                                                const v1::ImageRequest& request);
   absl::StatusOr<v1::PinReport> PinImage(const Caller& caller,

@@ -5,6 +5,7 @@
 
 #include "absl/synchronization/notification.h"
 #include "agent/fake_work.h"
+#include "base/cancellation.h"
 #include "gtest/gtest.h"
 
 namespace ckpt::agent {
@@ -177,7 +178,8 @@ TEST_F(JobDeskTest, ImageOfAnotherNodeCutsNoFilesUnlessTheCallerMayDoAll) {
 
 TEST_F(JobDeskTest, ImagesGoByTheGroupOfTheirJob) {
   EXPECT_TRUE(desk_.GetImage(seven_, ImageNamed("mine")).ok());
-  EXPECT_TRUE(desk_.VerifyImage(seven_, ImageNamed("mine")).ok());
+  EXPECT_TRUE(
+      desk_.VerifyImage(seven_, ImageNamed("mine"), Cancellation()).ok());
   EXPECT_TRUE(desk_.RemoveImage(seven_, ImageNamed("mine")).ok());
   EXPECT_EQ(work_.done, (Done{"get mine", "verify mine", "remove mine"}));
   EXPECT_TRUE(absl::IsPermissionDenied(

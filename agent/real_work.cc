@@ -142,8 +142,9 @@ absl::StatusOr<ImageOrigin> RealJobWork::OriginOf(const std::string& image) {
 }
 
 absl::StatusOr<v1::CheckReport> RealJobWork::Check(
-    const v1::CheckRequest& request) {
-  return preflight::Check(request, {.store = &store_, .criu = criu_});
+    const v1::CheckRequest& request, const Cancellation& cancel) {
+  return preflight::Check(request,
+                          {.store = &store_, .criu = criu_, .cancel = &cancel});
 }
 
 absl::StatusOr<v1::ImageListReport> RealJobWork::List() {
@@ -154,8 +155,9 @@ absl::StatusOr<v1::ImageReport> RealJobWork::Get(const std::string& image) {
   return node::GetImage(store_, image);
 }
 
-absl::StatusOr<v1::VerifyReport> RealJobWork::Verify(const std::string& image) {
-  return node::VerifyImage(store_, image);
+absl::StatusOr<v1::VerifyReport> RealJobWork::Verify(
+    const std::string& image, const Cancellation& cancel) {
+  return node::VerifyImage(store_, image, &cancel);
 }
 
 absl::StatusOr<v1::RemoveReport> RealJobWork::Remove(const std::string& image) {

@@ -47,11 +47,12 @@ class RealJobWork : public JobWork {
   absl::StatusOr<GroupPlace> PlaceOf(const std::string& directory) override;
   absl::StatusOr<v1::ManifestJob> JobOf(const std::string& image) override;
   absl::StatusOr<ImageOrigin> OriginOf(const std::string& image) override;
-  absl::StatusOr<v1::CheckReport> Check(
-      const v1::CheckRequest& request) override;
+  absl::StatusOr<v1::CheckReport> Check(const v1::CheckRequest& request,
+                                        const Cancellation& cancel) override;
   absl::StatusOr<v1::ImageListReport> List() override;
   absl::StatusOr<v1::ImageReport> Get(const std::string& image) override;
-  absl::StatusOr<v1::VerifyReport> Verify(const std::string& image) override;
+  absl::StatusOr<v1::VerifyReport> Verify(const std::string& image,
+                                          const Cancellation& cancel) override;
   absl::StatusOr<v1::RemoveReport> Remove(const std::string& image) override;
   absl::StatusOr<v1::PinReport> Pin(const std::string& image,
                                     bool pinned) override;

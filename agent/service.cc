@@ -134,8 +134,8 @@ AgentService::Unary* AgentService::Check(Context* context,
                                          const v1::CheckRequest* request,
                                          v1::CheckReport* response) {
   return LongCall("Check", *context, response,
-                  [=, this](const Caller& caller, const Cancellation&) {
-                    return desks_.jobs.Check(caller, *request);
+                  [=, this](const Caller& caller, const Cancellation& cancel) {
+                    return desks_.jobs.Check(caller, *request, cancel);
                   });
 }
 
@@ -179,8 +179,8 @@ AgentService::Unary* AgentService::VerifyImage(Context* context,
                                                const v1::ImageRequest* request,
                                                v1::VerifyReport* response) {
   return LongCall("VerifyImage", *context, response,
-                  [=, this](const Caller& caller, const Cancellation&) {
-                    return desks_.jobs.VerifyImage(caller, *request);
+                  [=, this](const Caller& caller, const Cancellation& cancel) {
+                    return desks_.jobs.VerifyImage(caller, *request, cancel);
                   });
 }
 

@@ -77,11 +77,12 @@ class JobWork {
   virtual absl::StatusOr<ImageOrigin> OriginOf(const std::string& image) = 0;
 
   // Errors: those of preflight/preflight.h.
-  virtual absl::StatusOr<v1::CheckReport> Check(
-      const v1::CheckRequest& request) = 0;
+  virtual absl::StatusOr<v1::CheckReport> Check(const v1::CheckRequest& request,
+                                                const Cancellation& cancel) = 0;
   virtual absl::StatusOr<v1::ImageListReport> List() = 0;
   virtual absl::StatusOr<v1::ImageReport> Get(const std::string& image) = 0;
-  virtual absl::StatusOr<v1::VerifyReport> Verify(const std::string& image) = 0;
+  virtual absl::StatusOr<v1::VerifyReport> Verify(
+      const std::string& image, const Cancellation& cancel) = 0;
   virtual absl::StatusOr<v1::RemoveReport> Remove(const std::string& image) = 0;
   virtual absl::StatusOr<v1::PinReport> Pin(const std::string& image,
                                             bool pinned) = 0;

@@ -15,6 +15,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "base/check_cancel.h"
 #include "base/clock.h"
 #include "base/status.h"
 #include "checkpoint/findings.h"
@@ -266,7 +267,9 @@ absl::Status CheckOtherFreezers(const Job& job, ProcFs& proc,
 
 absl::StatusOr<v1::CheckReport> Examine(const Job& job, ProcFs& proc,
                                         const v1::CriuOptions& options,
-                                        JobSurvey* survey) {
+                                        JobSurvey* survey,
+                                        const Cancellation* cancel) {
+  constexpr char kCancelled[] = "cancelled; nothing was touched";
   CKPT_ASSIGN_OR_RETURN(const std::vector<pid_t> tree,
                         ProcessTree(proc, job.root));
   const pid_t self = ::getpid();
@@ -276,6 +279,7 @@ absl::StatusOr<v1::CheckReport> Examine(const Job& job, ProcFs& proc,
         job.root, "; start it from outside"));
   }
   JobSurvey seen = SurveyJob(tree, proc, JobFiles::Real());
+  CKPT_RETURN_IF_ERROR(CheckCancel(cancel, kCancelled));
   FindingList list(options);
   for (v1::CheckFinding& finding : JudgeTasks(proc, tree, nullptr)) {
     list.Add(std::move(finding));
@@ -287,6 +291,7 @@ absl::StatusOr<v1::CheckReport> Examine(const Job& job, ProcFs& proc,
   }
   JudgeJob(seen, list);
   JudgeSockets(seen, list);
+  CKPT_RETURN_IF_ERROR(CheckCancel(cancel, kCancelled));
   CKPT_ASSIGN_OR_RETURN(absl::optional<v1::CheckFinding> pipe,
                         FindOutsidePipe(proc, tree, options));
   if (pipe.has_value()) list.Add(*std::move(pipe));

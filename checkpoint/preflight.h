@@ -13,6 +13,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/cancellation.h"
 #include "base/clock.h"
 #include "base/proc.h"
 #include "checkpoint/job.h"
@@ -27,9 +28,11 @@ namespace ckpt::checkpoint {
 // findings, usable and the counts.  `survey`: if not null, what was seen.
 //   NotFound            the root is gone
 //   FailedPrecondition  this process is of the tree
+//   Cancelled           `cancel`, looked at between the steps, says so
 absl::StatusOr<v1::CheckReport> Examine(const Job& job, ProcFs& proc,
                                         const v1::CriuOptions& options = {},
-                                        JobSurvey* survey = nullptr);
+                                        JobSurvey* survey = nullptr,
+                                        const Cancellation* cancel = nullptr);
 
 // The same for a dump, before anything is touched.  FailedPrecondition names
 // the task or group and says what to do; Unavailable (a task waits in vfork())

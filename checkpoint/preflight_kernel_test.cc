@@ -18,6 +18,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "base/cancellation.h"
 #include "base/clock.h"
 #include "base/unique_fd.h"
 #include "checkpoint/findings.h"
@@ -125,6 +126,14 @@ class PreflightKernelTest : public testing::TestWithParam<Frozen> {
   std::unique_ptr<TestCgroup> group_;
   Job job_;
 };
+
+TEST_P(PreflightKernelTest, LookThatIsCancelledEnds) {
+  Start([](int ready) { SayReady(ready); });
+  Cancellation cancel;
+  cancel.Cancel();
+  EXPECT_TRUE(absl::IsCancelled(
+      Examine(job_, ProcFs::Real(), {}, nullptr, &cancel).status()));
+}
 
 TEST_P(PreflightKernelTest, SleepingTaskPasses) {
   Start([](int ready) { SayReady(ready); });

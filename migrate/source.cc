@@ -5,18 +5,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "base/check_cancel.h"
 #include "base/fault.h"
 #include "base/status.h"
 #include "migrate/states.h"
 
 namespace ckpt::migrate {
 namespace {
-
-absl::Status CheckCancel(const RunOptions& options) {
-  return options.cancel != nullptr && options.cancel->cancelled()
-             ? absl::CancelledError("cancelled")
-             : absl::OkStatus();
-}
 
 void Enter(const RunOptions& options, v1::Phase phase) {
   if (options.progress != nullptr) options.progress->Enter(phase);
@@ -69,7 +64,7 @@ absl::StatusOr<v1::MigrateReport> Source::Run(v1::MigrationRecord& record,
   absl::Status status = FaultPoint("migrate.preparing");
   Enter(options, v1::PHASE_PREFLIGHT);
   if (status.ok()) status = Prepare(record, options);
-  if (status.ok()) status = CheckCancel(options);
+  if (status.ok()) status = CheckCancel(options.cancel);
   if (status.ok()) {
     status = Go(record, v1::MIGRATION_STATE_LEAVING,
                 "the destination has reserved a place", options);
@@ -125,7 +120,7 @@ absl::Status Source::Prepare(v1::MigrationRecord& record,
 absl::Status Source::SwitchOver(v1::MigrationRecord& record, const HeldJob& job,
                                 const RunOptions& options) {
   CKPT_RETURN_IF_ERROR(FaultPoint("migrate.dumped"));
-  CKPT_RETURN_IF_ERROR(CheckCancel(options));
+  CKPT_RETURN_IF_ERROR(CheckCancel(options.cancel));
   if (options.progress != nullptr) {
     options.progress->SetFrozenAt(job.frozen_at);
   }
@@ -146,7 +141,7 @@ absl::Status Source::SwitchOver(v1::MigrationRecord& record, const HeldJob& job,
     // However long that took: the decision is for a destination that holds it.
     CKPT_RETURN_IF_ERROR(peer_.Hold(record, options.cancel));
   }
-  CKPT_RETURN_IF_ERROR(CheckCancel(options));
+  CKPT_RETURN_IF_ERROR(CheckCancel(options.cancel));
   if (job.check_held != nullptr) CKPT_RETURN_IF_ERROR(job.check_held());
   absl::Status decided = journal_.Decide(record);
   if (!decided.ok()) {

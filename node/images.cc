@@ -26,10 +26,11 @@ absl::StatusOr<v1::ImageReport> GetImage(const ImageStore& store,
 }
 
 absl::StatusOr<v1::VerifyReport> VerifyImage(const ImageStore& store,
-                                             const std::string& name) {
+                                             const std::string& name,
+                                             const Cancellation* cancel) {
   CKPT_ASSIGN_OR_RETURN(const Image image, store.Open(name));
   const absl::Time start = Clock::Real().Now();
-  CKPT_RETURN_IF_ERROR(image.Verify());
+  CKPT_RETURN_IF_ERROR(image.Verify(cancel));
   CKPT_RETURN_IF_ERROR(CheckComplete(image.dir_fd()));
   v1::VerifyReport report;
   report.set_image(image.path());

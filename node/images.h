@@ -12,6 +12,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "base/cancellation.h"
 #include "proto/checkpoint.pb.h"
 #include "store/image_store.h"
 
@@ -24,9 +25,10 @@ absl::StatusOr<v1::ImageListReport> ListImages(const ImageStore& store);
 absl::StatusOr<v1::ImageReport> GetImage(const ImageStore& store,
                                          const std::string& name);
 
-// Reads everything.  DataLoss names what differs.
-absl::StatusOr<v1::VerifyReport> VerifyImage(const ImageStore& store,
-                                             const std::string& name);
+// Reads everything.  DataLoss names what differs.  `cancel` may be null.
+absl::StatusOr<v1::VerifyReport> VerifyImage(
+    const ImageStore& store, const std::string& name,
+    const Cancellation* cancel = nullptr);
 
 // Also what has arrived of an image, if nobody sends it now.
 absl::StatusOr<v1::RemoveReport> RemoveImage(const ImageStore& store,

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "base/check_cancel.h"
 #include "base/clock.h"
 #include "base/proc.h"
 #include "base/status.h"
@@ -23,6 +24,11 @@
 
 namespace ckpt::preflight {
 namespace {
+
+absl::Status CheckCancel(const Environment& environment) {
+  return ckpt::CheckCancel(environment.cancel,
+                           "cancelled; nothing was touched");
+}
 
 // "4.2.1", or "" when there is none that works.
 std::string CriuVersion(const std::string& criu) {
@@ -126,11 +132,12 @@ absl::StatusOr<v1::CheckReport> CheckJob(const v1::CheckRequest& request,
   Clock& clock = Clock::Real();
   const absl::Time start = clock.Now();
   checkpoint::JobSurvey survey;
-  CKPT_ASSIGN_OR_RETURN(
-      v1::CheckReport report,
-      checkpoint::Examine(job, proc, request.criu(), &survey));
+  CKPT_ASSIGN_OR_RETURN(v1::CheckReport report,
+                        checkpoint::Examine(job, proc, request.criu(), &survey,
+                                            environment.cancel));
   report.set_seconds(absl::ToDoubleSeconds(clock.Now() - start));
   CKPT_RETURN_IF_ERROR(AddMembers(job, proc, report));
+  CKPT_RETURN_IF_ERROR(CheckCancel(environment));
   if (request.with_needs()) {
     *report.mutable_needs() = DescribeNeeds(job, survey, proc, request.criu(),
                                             CriuVersion(environment.criu));
@@ -142,6 +149,7 @@ absl::StatusOr<v1::CheckReport> CheckFit(const v1::CheckRequest& request,
                                          const Environment& environment) {
   v1::CheckReport report =
       node::CheckNode(environment.criu, *environment.store);
+  CKPT_RETURN_IF_ERROR(CheckCancel(environment));
   // Of the node itself only what is amiss.
   std::vector<v1::CheckFinding> findings;
   for (const v1::CheckFinding& finding : report.findings()) {
@@ -152,6 +160,7 @@ absl::StatusOr<v1::CheckReport> CheckFit(const v1::CheckRequest& request,
   restore::NodeFacts here = restore::ReadNodeFacts();
   here.criu_version = CriuVersion(environment.criu);
   here.store = environment.store->directory();
+  CKPT_RETURN_IF_ERROR(CheckCancel(environment));
   const v1::JobNeeds& needs = request.needs();
   const std::string& name =
       request.into_cgroup().empty() ? needs.cgroup() : request.into_cgroup();
@@ -179,6 +188,7 @@ absl::StatusOr<v1::CheckReport> Check(const v1::CheckRequest& request,
     return absl::InvalidArgumentError(
         "ask about a job here, or about one that is to come, not both");
   }
+  CKPT_RETURN_IF_ERROR(CheckCancel(environment));
   if (of_job) return CheckJob(request, environment);
   if (request.has_needs()) return CheckFit(request, environment);
   return node::CheckNode(environment.criu, *environment.store);

@@ -19,6 +19,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/cancellation.h"
 #include "proto/check.pb.h"
 #include "store/image_store.h"
 
@@ -27,6 +28,8 @@ namespace ckpt::preflight {
 struct Environment {
   const ImageStore* store = nullptr;  // borrowed for the call
   std::string criu;  // what --criu names; "": where it is looked for by itself
+  // Looked at between the steps; borrowed for the call, may be null.
+  const Cancellation* cancel = nullptr;
 };
 
 // What the request asks for: with `needs`, whether a job of that kind can be
@@ -37,6 +40,7 @@ struct Environment {
 //   NotFound            no such cgroup or process; the group is empty
 //   FailedPrecondition  the root group; several trees in the group
 //   PermissionDenied    the caller may not see what the job has open
+//   Cancelled           as it was asked
 absl::StatusOr<v1::CheckReport> Check(const v1::CheckRequest& request,
                                       const Environment& environment);
 

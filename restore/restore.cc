@@ -115,7 +115,7 @@ absl::Status RestoreOperation::OpenImage() {
   auto image = environment_.store->Open(request_.image());
   CKPT_RETURN_IF_ERROR(image.status());
   image_.emplace(*std::move(image));
-  CKPT_RETURN_IF_ERROR(image_->Verify());
+  CKPT_RETURN_IF_ERROR(image_->Verify(environment_.cancel));
   report_.mutable_times()->set_verify_seconds(
       absl::ToDoubleSeconds(clock_.Now() - start_));
   report_.set_image(image_->path());

@@ -18,6 +18,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "base/check_cancel.h"
 #include "base/file.h"
 #include "base/status.h"
 #include "base/unique_fd.h"
@@ -55,8 +56,12 @@ constexpr size_t kBatchFiles = 256;
 // to digest.
 class FileBatch {
  public:
-  FileBatch(int dir_fd, Durability durability, GrowingDigests* growing)
-      : dir_fd_(dir_fd), durability_(durability), growing_(growing) {}
+  FileBatch(int dir_fd, Durability durability, GrowingDigests* growing,
+            const Cancellation* cancel)
+      : dir_fd_(dir_fd),
+        durability_(durability),
+        growing_(growing),
+        cancel_(cancel) {}
   FileBatch(const FileBatch&) = delete;
   FileBatch& operator=(const FileBatch&) = delete;
 
@@ -76,6 +81,7 @@ class FileBatch {
   const int dir_fd_;
   const Durability durability_;
   GrowingDigests* const growing_;
+  const Cancellation* const cancel_;  // may be null
   std::vector<UniqueFd> fds_;
   // What is known of each already.
   std::vector<std::optional<GrowingDigests::Part>> parts_;
@@ -175,6 +181,7 @@ absl::Status FileBatch::Digest(size_t index, std::string& buffer,
                                  std::min<uint64_t>(size + 1, kBufferBytes)));
   uint64_t position = part.has_value() ? part->bytes : 0;
   while (true) {
+    CKPT_RETURN_IF_ERROR(CheckCancel(cancel_, "cancelled while it was read"));
     const ssize_t count = ::pread(fds_[index].get(), buffer.data(),
                                   buffer.size(), static_cast<off_t>(position));
     if (count < 0 && errno == EINTR) continue;
@@ -205,11 +212,11 @@ void FileBatch::Fail(const absl::Status& status) {
 
 absl::StatusOr<std::vector<v1::ManifestFile>> DigestFiles(
     int dir_fd, const std::vector<std::string>& names, Durability durability,
-    GrowingDigests* growing) {
+    GrowingDigests* growing, const Cancellation* cancel) {
   std::vector<v1::ManifestFile> files;
   files.reserve(names.size());
   for (size_t start = 0; start < names.size(); start += kBatchFiles) {
-    FileBatch batch(dir_fd, durability, growing);
+    FileBatch batch(dir_fd, durability, growing, cancel);
     const size_t end = std::min(names.size(), start + kBatchFiles);
     for (size_t i = start; i < end; ++i) {
       CKPT_RETURN_IF_ERROR(batch.Add(names[i]));

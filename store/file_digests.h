@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "base/cancellation.h"
 #include "proto/image.pb.h"
 #include "store/growing_digests.h"
 
@@ -26,10 +27,13 @@ enum class Durability {
 // grew or shrank meanwhile.  ResourceExhausted, Internal: the file system
 // failed.  Thread-safe.
 //
-// With `growing`, what was read of a file already is taken from there.
+// Cancelled, within a mebibyte of each thread, when `cancel` is.
+//
+// With `growing`, what was read of a file already is taken from there.  Both
+// are borrowed for the call, and may be null.
 absl::StatusOr<std::vector<v1::ManifestFile>> DigestFiles(
     int dir_fd, const std::vector<std::string>& names, Durability durability,
-    GrowingDigests* growing = nullptr);
+    GrowingDigests* growing = nullptr, const Cancellation* cancel = nullptr);
 
 }  // namespace ckpt
 

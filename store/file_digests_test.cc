@@ -4,10 +4,12 @@
 #include <unistd.h>
 
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "base/cancellation.h"
 #include "gtest/gtest.h"
 #include "store/sha256.h"
 #include "store/test_support.h"
@@ -71,6 +73,18 @@ TEST_P(FileDigestsTest, WhatIsNoFileIsRefused) {
               absl::StatusCode::kFailedPrecondition)
         << name;
   }
+}
+
+// A file that nobody could wait for.
+TEST_P(FileDigestsTest, CancellationEndsAFileInTheMiddle) {
+  WriteFile(dir_.fd(), "huge", "");
+  ASSERT_EQ(::truncate(dir_.Path("huge").c_str(), off_t{1} << 42), 0);
+  Cancellation cancel;
+  std::thread canceller([&cancel] { cancel.Cancel(); });
+  const auto files =
+      DigestFiles(dir_.fd(), {"huge"}, GetParam(), nullptr, &cancel);
+  canceller.join();
+  EXPECT_EQ(files.status().code(), absl::StatusCode::kCancelled);
 }
 
 INSTANTIATE_TEST_SUITE_P(Both, FileDigestsTest,

@@ -109,7 +109,7 @@ bool Image::arrived() const {
          errno != ENOENT;
 }
 
-absl::Status Image::Verify() const {
+absl::Status Image::Verify(const Cancellation* cancel) const {
   // The manifest again: it may have been exchanged since Open().
   const absl::StatusOr<v1::Manifest> now = ReadManifest(dir_.get(), path_);
   if (absl::IsFailedPrecondition(now.status())) {
@@ -127,7 +127,7 @@ absl::Status Image::Verify() const {
     names.push_back(file.name());
   }
   const absl::StatusOr<std::vector<v1::ManifestFile>> files =
-      DigestFiles(dir_.get(), names, Durability::kAsIs);
+      DigestFiles(dir_.get(), names, Durability::kAsIs, nullptr, cancel);
   if (!files.ok()) {
     return WithMessage(files.status(), absl::StrCat("image ", path_, ": ",
                                                     files.status().message(),

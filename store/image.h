@@ -16,6 +16,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/cancellation.h"
 #include "base/unique_fd.h"
 #include "proto/image.pb.h"
 
@@ -45,8 +46,9 @@ class Image {
   // leaves there later is overlooked: stats-dump, stats-restore, the pin
   // and, after a restore that was killed, .criu.*.  Reads everything (two
   // threads).
-  // DataLoss: names the image, the file and what differs.
-  absl::Status Verify() const;
+  // DataLoss: names the image, the file and what differs.  Cancelled, soon,
+  // when `cancel` (may be null) is.
+  absl::Status Verify(const Cancellation* cancel = nullptr) const;
 
  private:
   Image(UniqueFd dir, std::string path, std::string name,

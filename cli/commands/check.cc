@@ -37,8 +37,9 @@ absl::StatusOr<v1::CheckReport> CheckSource(const Arguments& arguments,
                                             const Context& context) {
   if (!arguments.Has("node")) {
     const ImageStore store = StoreFlag(arguments);
-    return preflight::Check(request,
-                            {.store = &store, .criu = arguments.Get("criu")});
+    return preflight::Check(request, {.store = &store,
+                                      .criu = arguments.Get("criu"),
+                                      .cancel = context.cancel});
   }
   CKPT_ASSIGN_OR_RETURN(const auto remote, NodeFlag(arguments));
   return remote->Check(request, context.cancel);

@@ -15,7 +15,7 @@ absl::StatusOr<v1::VerifyReport> Verify(const Arguments& arguments,
                                         const std::string& name,
                                         const Context& context) {
   if (!arguments.Has("node")) {
-    return node::VerifyImage(StoreFlag(arguments), name);
+    return node::VerifyImage(StoreFlag(arguments), name, context.cancel);
   }
   CKPT_ASSIGN_OR_RETURN(const auto remote, NodeFlag(arguments));
   v1::ImageRequest request;
