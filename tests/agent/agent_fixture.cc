@@ -80,6 +80,16 @@ CommandResult AgentTest::Ask(std::vector<std::string> words) const {
   return {.exit_status = -1, .out = "", .err = ""};
 }
 
+CommandResult AgentTest::CkptWith(const std::string& store,
+                                  std::vector<std::string> words) {
+  words.insert(words.begin(), CkptRunner::Binary());
+  words.insert(words.end(), {"--store", store});
+  const auto result = RunCommand(words);
+  if (result.ok()) return *result;
+  ADD_FAILURE() << result.status();
+  return {.exit_status = -1, .out = "", .err = ""};
+}
+
 CommandResult AgentTest::AskAsNobody(std::vector<std::string> words) const {
   // The build's directories are not for everybody.
   const std::string copy = ckpt_.dir().File("ckpt");

@@ -44,6 +44,10 @@ class AgentTest : public testing::Test {
   // The same as nobody (uid 65534).
   CommandResult AskAsNobody(std::vector<std::string> words) const;
 
+  // ckpt VERB ... with another store than the agent's.
+  static CommandResult CkptWith(const std::string& store,
+                                std::vector<std::string> words);
+
   // Waits until the operation is in `phase`; false when it ends before.
   bool AwaitPhase(const std::string& operation, const std::string& phase) const;
   // Asks until the group is no longer in use.

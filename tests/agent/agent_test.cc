@@ -69,6 +69,41 @@ TEST_P(AgentOnBothTest, DumpsAndRestoresTwice) {
   EXPECT_EQ(Ask({"show", "first"}).exit_status, kNotFound);
 }
 
+// The image is in another store of this machine.
+TEST_P(AgentOnBothTest, ImageThatTheNodeLacksIsSentBeforeItIsRestored) {
+  const std::string here = ckpt_.dir().File("here");
+  ASSERT_NO_FATAL_FAILURE(StartAgent());
+  ASSERT_NO_FATAL_FAILURE(StartJob(GetParam(), "threads"));
+  for (const std::string image : {"first", "second"}) {
+    const CommandResult dump =
+        CkptWith(here, {"dump", "--cgroup", group_->path(), "--image", image});
+    ASSERT_EQ(dump.exit_status, 0) << dump.err;
+    EXPECT_FALSE(ImageIsWhole(image));
+    ReapAll();
+    const CommandResult restore =
+        CkptWith(here, {"restore", image, "--node", node()});
+    ASSERT_EQ(restore.exit_status, 0) << restore.err;
+    EXPECT_TRUE(ImageIsWhole(image));
+    ExpectJobRuns();
+  }
+  // The second time it is there, and is not sent again.
+  ASSERT_EQ(Ask({"kill", "--cgroup", group_->path()}).exit_status, 0);
+  ReapAll();
+  ASSERT_EQ(CkptWith(here, {"remove", "second"}).exit_status, 0);
+  const CommandResult again =
+      CkptWith(here, {"restore", "second", "--node", node()});
+  ASSERT_EQ(again.exit_status, 0) << again.err;
+  ExpectJobRuns();
+}
+
+TEST_P(AgentOnBothTest, ImageThatIsNowhereIsNotRestored) {
+  const std::string here = ckpt_.dir().File("here");
+  ASSERT_NO_FATAL_FAILURE(StartAgent());
+  const CommandResult restore =
+      CkptWith(here, {"restore", "none", "--node", node()});
+  EXPECT_EQ(restore.exit_status, kNotFound) << restore.err;
+}
+
 TEST_P(AgentOnBothTest, FreezeThatFailsNamesItsBlockersOverTheNetwork) {
   ASSERT_NO_FATAL_FAILURE(StartAgent());
   ASSERT_NO_FATAL_FAILURE(StartJob(GetParam(), "counter"));
