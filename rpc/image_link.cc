@@ -35,12 +35,12 @@ class Call {
   grpc::ClientContext context_;
 };
 
+// The calls below begin with the first that is done with them: gRPC waits for
+// the connection then, and whoever cancels must have the stream already.
+
 class GrpcPush : public transfer::PushStream {
  public:
-  explicit GrpcPush(const ClientOptions& options) : call_(options) {
-    if (call_.stub() == nullptr) return;
-    stream_ = call_.stub()->PushImage(&call_.context());
-  }
+  explicit GrpcPush(const ClientOptions& options) : call_(options) {}
   ~GrpcPush() override {
     if (stream_ == nullptr || finished_) return;
     call_.context().TryCancel();
@@ -48,13 +48,13 @@ class GrpcPush : public transfer::PushStream {
   }
 
   bool Write(const v1::PushRequest& request) override {
-    return stream_ != nullptr && stream_->Write(request);
+    return Begin() && stream_->Write(request);
   }
   bool Read(v1::PushReply* reply) override {
-    return stream_ != nullptr && stream_->Read(reply);
+    return Begin() && stream_->Read(reply);
   }
   absl::Status Finish() override {
-    if (stream_ == nullptr) return call_.status();
+    if (!Begin()) return call_.status();
     finished_ = true;
     stream_->WritesDone();
     return call_.Describe(stream_->Finish());
@@ -62,6 +62,13 @@ class GrpcPush : public transfer::PushStream {
   void Cancel() override { call_.context().TryCancel(); }
 
  private:
+  bool Begin() {
+    if (stream_ == nullptr && call_.stub() != nullptr) {
+      stream_ = call_.stub()->PushImage(&call_.context());
+    }
+    return stream_ != nullptr;
+  }
+
   Call call_;
   std::unique_ptr<grpc::ClientReaderWriter<v1::PushRequest, v1::PushReply>>
       stream_;
@@ -71,10 +78,7 @@ class GrpcPush : public transfer::PushStream {
 class GrpcPull : public transfer::PullStream {
  public:
   GrpcPull(const ClientOptions& options, const v1::PullRequest& request)
-      : call_(options) {
-    if (call_.stub() == nullptr) return;
-    stream_ = call_.stub()->PullImage(&call_.context(), request);
-  }
+      : call_(options), request_(request) {}
   ~GrpcPull() override {
     if (stream_ == nullptr || finished_) return;
     call_.context().TryCancel();
@@ -82,17 +86,25 @@ class GrpcPull : public transfer::PullStream {
   }
 
   bool Read(v1::PullReply* reply) override {
-    return stream_ != nullptr && stream_->Read(reply);
+    return Begin() && stream_->Read(reply);
   }
   absl::Status Finish() override {
-    if (stream_ == nullptr) return call_.status();
+    if (!Begin()) return call_.status();
     finished_ = true;
     return call_.Describe(stream_->Finish());
   }
   void Cancel() override { call_.context().TryCancel(); }
 
  private:
+  bool Begin() {
+    if (stream_ == nullptr && call_.stub() != nullptr) {
+      stream_ = call_.stub()->PullImage(&call_.context(), request_);
+    }
+    return stream_ != nullptr;
+  }
+
   Call call_;
+  const v1::PullRequest request_;
   std::unique_ptr<grpc::ClientReader<v1::PullReply>> stream_;
   bool finished_ = false;
 };
