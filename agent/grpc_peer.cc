@@ -64,8 +64,7 @@ class GrpcPeer : public migrate::Peer {
         transfer::Push::Begin(*link_, announcement, image_dir_.get(), options);
   }
 
-  absl::Status Send(const v1::MigrationRecord&, const migrate::HeldJob&,
-                    const Cancellation*) override {
+  absl::Status Send(const v1::MigrationRecord&, const Cancellation*) override {
     // What has arrived of one that failed goes with Abort(): the job does not
     // stand still for that.
     const auto sent = push_->Finish();

@@ -9,13 +9,13 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
 #include "base/status.h"
+#include "base/unix_address.h"
 
 namespace ckpt::agent {
 namespace {
@@ -24,18 +24,6 @@ constexpr int kBacklog = 64;
 constexpr absl::Duration kGoPoll = absl::Milliseconds(100);
 // getgroups(2): more than any user is in.
 constexpr size_t kMaxGroups = 65536;
-
-absl::StatusOr<sockaddr_un> AddressOf(const std::string& path) {
-  sockaddr_un address = {};
-  address.sun_family = AF_UNIX;
-  if (path.empty() || path.size() >= sizeof(address.sun_path)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("socket path '", path, "' has not 1 to ",
-                     sizeof(address.sun_path) - 1, " characters"));
-  }
-  std::memcpy(address.sun_path, path.data(), path.size());
-  return address;
-}
 
 bool Listens(const sockaddr_un& address) {
   const UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -71,7 +59,7 @@ absl::Status RemoveStale(const std::string& path, const sockaddr_un& address,
 absl::StatusOr<UniqueFd> ListenLocally(const std::string& path,
                                        absl::optional<gid_t> gid,
                                        absl::Duration patience) {
-  CKPT_ASSIGN_OR_RETURN(const sockaddr_un address, AddressOf(path));
+  CKPT_ASSIGN_OR_RETURN(const sockaddr_un address, UnixAddress(path));
   CKPT_RETURN_IF_ERROR(RemoveStale(path, address, patience));
   UniqueFd socket(
       ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));

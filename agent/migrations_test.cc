@@ -40,8 +40,7 @@ class FakePeer : public migrate::Peer {
   absl::Status Prepare(const v1::MigrationRecord&) override { return {}; }
   void BeginSend(const v1::MigrationRecord&, int,
                  const Cancellation*) override {}
-  absl::Status Send(const v1::MigrationRecord&, const migrate::HeldJob&,
-                    const Cancellation*) override {
+  absl::Status Send(const v1::MigrationRecord&, const Cancellation*) override {
     return {};
   }
   absl::Status Hold(const v1::MigrationRecord&,

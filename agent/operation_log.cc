@@ -1,7 +1,6 @@
 #include "agent/operation_log.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -10,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
+#include "base/make_directories.h"
 #include "base/status.h"
 #include "base/unique_fd.h"
 
@@ -18,17 +18,6 @@ namespace {
 
 constexpr char kSuffix[] = ".pb";
 
-// Like mkdir -p.
-absl::Status MakeDirectories(const std::string& path) {
-  for (size_t slash = path.find('/', 1);; slash = path.find('/', slash + 1)) {
-    const std::string part = path.substr(0, slash);
-    if (::mkdir(part.c_str(), 0700) != 0 && errno != EEXIST) {
-      return ErrnoToStatus(errno, "make directory", part);
-    }
-    if (slash == std::string::npos) return absl::OkStatus();
-  }
-}
-
 }  // namespace
 
 std::string FileOperationLog::PathOf(const std::string& id) const {
@@ -36,7 +25,7 @@ std::string FileOperationLog::PathOf(const std::string& id) const {
 }
 
 absl::Status FileOperationLog::Save(const v1::Operation& operation) {
-  CKPT_RETURN_IF_ERROR(MakeDirectories(directory_));
+  CKPT_RETURN_IF_ERROR(MakeDirectories(directory_, 0700));
   const std::string path = PathOf(operation.id());
   const std::string next = path + ".new";
   {

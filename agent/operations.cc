@@ -4,26 +4,20 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "base/id.h"
 #include "base/status.h"
 #include "google/protobuf/util/message_differencer.h"
+#include "rpc/operation_end.h"
 #include "rpc/status_proto.h"
 
 namespace ckpt::agent {
 namespace {
 
-constexpr size_t kMaxIdBytes = 100;
-
 absl::Status CheckId(const std::string& id) {
-  const bool good =
-      !id.empty() && id.size() <= kMaxIdBytes && id[0] != '.' &&
-      std::all_of(id.begin(), id.end(), [](unsigned char c) {
-        return absl::ascii_isalnum(c) || c == '.' || c == '_' || c == '-';
-      });
-  if (good) return absl::OkStatus();
+  if (IsId(id)) return absl::OkStatus();
   return absl::InvalidArgumentError(
       "an operation's id is 1 to 100 letters, digits and . _ - without a dot "
       "first; nothing was started");
@@ -44,17 +38,12 @@ int64_t NowUnixNs() { return absl::ToUnixNanos(absl::Now()); }
 
 }  // namespace
 
-bool HasEnded(const v1::Operation& operation) {
-  return operation.state() == v1::OPERATION_STATE_SUCCEEDED ||
-         operation.state() == v1::OPERATION_STATE_FAILED;
-}
-
 absl::Status Operations::Recover(
     const std::function<std::string(const v1::Operation&)>& explain) {
   const absl::MutexLock lock(&mutex_);
   CKPT_ASSIGN_OR_RETURN(std::vector<v1::Operation> operations, log_.Load());
   for (v1::Operation& operation : operations) {
-    if (!HasEnded(operation)) {
+    if (!rpc::HasEnded(operation)) {
       operation.set_state(v1::OPERATION_STATE_FAILED);
       operation.set_ended_unix_ns(NowUnixNs());
       *operation.mutable_error() = rpc::ToStatusProto(absl::AbortedError(
@@ -191,7 +180,8 @@ v1::OperationList Operations::List() {
 absl::StatusOr<v1::Operation> Operations::Cancel(const std::string& id) {
   const absl::MutexLock lock(&mutex_);
   CKPT_ASSIGN_OR_RETURN(const EntryPtr entry, Find(id));
-  if (!HasEnded(entry->operation) && !entry->operation.cancel_requested()) {
+  if (!rpc::HasEnded(entry->operation) &&
+      !entry->operation.cancel_requested()) {
     entry->operation.set_cancel_requested(true);
     entry->cancel.Cancel();
     Tell(*entry);
@@ -202,7 +192,7 @@ absl::StatusOr<v1::Operation> Operations::Cancel(const std::string& id) {
 void Operations::CancelAll() {
   const absl::MutexLock lock(&mutex_);
   for (const auto& [id, entry] : entries_) {
-    if (HasEnded(entry->operation)) continue;
+    if (rpc::HasEnded(entry->operation)) continue;
     entry->operation.set_cancel_requested(true);
     entry->cancel.Cancel();
     Tell(*entry);
@@ -229,7 +219,7 @@ void Operations::ForgetOldest() {
     auto oldest = entries_.end();
     for (auto it = entries_.begin(); it != entries_.end(); ++it) {
       const Entry& entry = *it->second;
-      if (!HasEnded(entry.operation) || !entry.observers.empty()) continue;
+      if (!rpc::HasEnded(entry.operation) || !entry.observers.empty()) continue;
       if (oldest == entries_.end() ||
           entry.operation.asked_unix_ns() <
               oldest->second->operation.asked_unix_ns()) {

@@ -110,8 +110,6 @@ class Operations {
   int64_t next_observer_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
-bool HasEnded(const v1::Operation& operation);
-
 }  // namespace ckpt::agent
 
 #endif  // CKPT_AGENT_OPERATIONS_H_

@@ -11,6 +11,7 @@
 #include "absl/synchronization/notification.h"
 #include "agent/operation_log.h"
 #include "gtest/gtest.h"
+#include "rpc/operation_end.h"
 #include "tests/support/test_dir.h"
 
 namespace ckpt::agent {
@@ -117,7 +118,7 @@ TEST_F(OperationsTest, WhatItHeldIsFreeWhenItsEndIsTold) {
   ASSERT_TRUE(operations_
                   .Observe("one",
                            [&](const v1::Operation& operation) {
-                             if (!HasEnded(operation)) return;
+                             if (!rpc::HasEnded(operation)) return;
                              was_free = watch.expired();
                              ended.Notify();
                            })
@@ -218,7 +219,7 @@ TEST_F(OperationsTest, CancelReachesTheRunningOne) {
   const auto asked = operations_.Cancel("one");
   ASSERT_TRUE(asked.ok());
   EXPECT_TRUE(asked->cancel_requested());
-  EXPECT_FALSE(HasEnded(*asked));
+  EXPECT_FALSE(rpc::HasEnded(*asked));
   release_.Notify();
   Settle();
   EXPECT_EQ(Now("one").error().code(), 1);
@@ -250,7 +251,7 @@ TEST_F(OperationsTest, ObserverSeesEveryChangeUpToTheEnd) {
                   .Observe("one",
                            [&](const v1::Operation& operation) {
                              seen.push_back(operation.state());
-                             if (HasEnded(operation)) ended.Notify();
+                             if (rpc::HasEnded(operation)) ended.Notify();
                            })
                   .ok());
   release_.Notify();

@@ -1,5 +1,7 @@
 #include "agent/reactors.h"
 
+#include "rpc/operation_end.h"
+
 namespace ckpt::agent {
 
 WatchCall* WatchCall::Start(WorkerPool& pool, const std::string& caller,
@@ -93,7 +95,7 @@ void OperationCall::Proceed() {
     writing_ = true;
     sent_ = newest_;
     StartWrite(&sent_);
-  } else if (HasEnded(newest_)) {
+  } else if (rpc::HasEnded(newest_)) {
     End(absl::OkStatus());
   }
 }

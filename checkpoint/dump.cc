@@ -253,7 +253,6 @@ absl::Status DumpOperation::HandItOver() {
   CKPT_ASSIGN_OR_RETURN(manifest_, pending_->Seal(std::move(manifest_)));
   GivenJob job = leaving_->Given();
   job.image_dir_fd = pending_->dir_fd();
-  job.image_path = pending_->path();
   job.manifest = &manifest_;
   job.frozen_at = frozen_at_;
   job.check_held = [this] { return held_->CheckFrozen(); };

@@ -45,7 +45,6 @@ struct GivenProcess {
 
 struct GivenJob {
   int image_dir_fd = -1;
-  std::string image_path;  // hidden
   const v1::Manifest* manifest = nullptr;
   std::vector<GivenProcess> processes;
   v1::NetworkLock network_lock;  // stays here when the job has left

@@ -17,6 +17,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "base/status.h"
+#include "base/unix_address.h"
 #include "proto/self_request.h"
 
 namespace ckpt::checkpoint {
@@ -28,18 +29,6 @@ constexpr size_t kNames = 3;
 // Of Linux 6.5; not in the libc headers of Debian 12.
 constexpr int kSoPassPidfd = 76;
 constexpr int kScmPidfd = 4;
-
-absl::StatusOr<sockaddr_un> AddressOf(const std::string& path) {
-  sockaddr_un address = {};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof(address.sun_path)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(path, " is too long for a socket (",
-                     sizeof(address.sun_path) - 1, " bytes)"));
-  }
-  std::memcpy(address.sun_path, path.data(), path.size());
-  return address;
-}
 
 absl::StatusOr<UniqueFd> NewSocket() {
   UniqueFd fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -128,7 +117,7 @@ std::optional<SelfCall> Parse(absl::string_view data, Sender sender) {
 
 absl::StatusOr<std::unique_ptr<SelfPort>> SelfPort::Listen(
     const std::string& path, mode_t mode) {
-  CKPT_ASSIGN_OR_RETURN(const sockaddr_un address, AddressOf(path));
+  CKPT_ASSIGN_OR_RETURN(const sockaddr_un address, UnixAddress(path));
   const std::string directory = path.substr(0, path.rfind('/'));
   if (!directory.empty() && ::mkdir(directory.c_str(), 0755) != 0 &&
       errno != EEXIST) {

@@ -7,17 +7,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/status.h"
+#include "rpc/operation_end.h"
 #include "rpc/status_proto.h"
 
 namespace ckpt::cli {
-namespace {
-
-bool HasEnded(const v1::Operation& operation) {
-  return operation.state() == v1::OPERATION_STATE_SUCCEEDED ||
-         operation.state() == v1::OPERATION_STATE_FAILED;
-}
-
-}  // namespace
 
 std::string OperationId(const Arguments& arguments) {
   if (arguments.Has("operation")) return arguments.Get("operation");
@@ -44,11 +37,11 @@ absl::StatusOr<v1::Operation> RunOperation(
     return absl::OkStatus();
   };
   absl::Status watched = remote.WatchOperation(request, cancel, keep);
-  if (!HasEnded(last) && cancel->cancelled()) {
+  if (!rpc::HasEnded(last) && cancel->cancelled()) {
     CKPT_RETURN_IF_ERROR(remote.CancelOperation(request, nullptr).status());
     watched = remote.WatchOperation(request, nullptr, keep);
   }
-  if (!HasEnded(last)) {
+  if (!rpc::HasEnded(last)) {
     if (watched.ok()) watched = absl::UnavailableError("the agent is ending");
     return WithMessage(
         watched,

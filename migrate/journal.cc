@@ -5,11 +5,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <set>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -17,6 +15,7 @@
 #include "absl/time/time.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/id.h"
 #include "base/status.h"
 #include "migrate/states.h"
 
@@ -27,19 +26,13 @@ constexpr char kRecordSuffix[] = ".migration";
 constexpr char kDecisionSuffix[] = ".decision";
 constexpr char kTemporarySuffix[] = ".new";
 constexpr absl::Duration kLockPoll = absl::Milliseconds(10);
-constexpr size_t kMaxIdBytes = 100;
 // A migration that is asked after again and again tells so once more.
 constexpr int kMaxSteps = 200;
 
 absl::Status CheckId(const std::string& id) {
-  const bool good =
-      !id.empty() && id.size() <= kMaxIdBytes && id[0] != '.' &&
-      std::all_of(id.begin(), id.end(), [](unsigned char c) {
-        return absl::ascii_isalnum(c) || c == '.' || c == '_' || c == '-';
-      });
-  return good ? absl::OkStatus()
-              : absl::InvalidArgumentError(
-                    absl::StrCat("'", id, "' is no id of a migration"));
+  return IsId(id) ? absl::OkStatus()
+                  : absl::InvalidArgumentError(
+                        absl::StrCat("'", id, "' is no id of a migration"));
 }
 
 std::string RecordName(const std::string& id) {

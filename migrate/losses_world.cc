@@ -345,7 +345,7 @@ class LossesWorld::Impl {
     }
     void BeginSend(const v1::MigrationRecord&, int,
                    const Cancellation*) override {}
-    absl::Status Send(const v1::MigrationRecord&, const HeldJob&,
+    absl::Status Send(const v1::MigrationRecord&,
                       const Cancellation*) override {
       return Call([&]() -> absl::Status {
         auto& there = world_.disks_[kDestination].record;

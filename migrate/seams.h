@@ -137,7 +137,7 @@ class Peer {
                          const Cancellation* cancel) = 0;
   // Returns when the whole image is on the disk there.
   virtual absl::Status Send(const v1::MigrationRecord& record,
-                            const HeldJob& job, const Cancellation* cancel) = 0;
+                            const Cancellation* cancel) = 0;
   virtual absl::Status Hold(const v1::MigrationRecord& record,
                             const Cancellation* cancel) = 0;
   virtual absl::StatusOr<v1::RestoreReport> Release(

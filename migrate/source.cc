@@ -129,7 +129,7 @@ absl::Status Source::SwitchOver(v1::MigrationRecord& record, const HeldJob& job,
   if (!job.network_lock.table().empty()) {
     *record.mutable_network_lock() = job.network_lock;
   }
-  CKPT_RETURN_IF_ERROR(peer_.Send(record, job, options.cancel));
+  CKPT_RETURN_IF_ERROR(peer_.Send(record, options.cancel));
   CKPT_RETURN_IF_ERROR(FaultPoint("migrate.sent"));
   Enter(options, v1::PHASE_BUILD);
   CKPT_RETURN_IF_ERROR(peer_.Hold(record, options.cancel));

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "base/file.h"
+#include "base/make_directories.h"
 #include "base/proc.h"
 #include "base/status.h"
 #include "run/job_directory.h"
@@ -23,20 +24,10 @@ constexpr char kCalls[] = "self.sock";
 // What a guardian needs to kill a job, which may have much memory to give back.
 constexpr absl::Duration kGuardianLimit = absl::Seconds(30);
 
-absl::Status MakeDirectories(const std::string& path) {
-  for (size_t slash = path.find('/', 1);; slash = path.find('/', slash + 1)) {
-    const std::string part = path.substr(0, slash);
-    if (::mkdir(part.c_str(), 0755) != 0 && errno != EEXIST) {
-      return ErrnoToStatus(errno, "create", part);
-    }
-    if (slash == std::string::npos) return absl::OkStatus();
-  }
-}
-
 // Open and locked; not ok() when another has it, or when it was removed
 // meanwhile.
 absl::StatusOr<UniqueFd> TryLock(const std::string& path) {
-  CKPT_RETURN_IF_ERROR(MakeDirectories(path));
+  CKPT_RETURN_IF_ERROR(MakeDirectories(path, 0755));
   auto dir = OpenDirectory(path);
   if (absl::IsNotFound(dir.status())) return UniqueFd();
   CKPT_RETURN_IF_ERROR(dir.status());

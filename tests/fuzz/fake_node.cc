@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "base/file.h"
+#include "rpc/operation_end.h"
 #include "store/pending_image.h"
 
 namespace ckpt::fuzz {
@@ -38,8 +39,7 @@ class FakePeer : public migrate::Peer {
   }
   void BeginSend(const v1::MigrationRecord&, int,
                  const Cancellation*) override {}
-  absl::Status Send(const v1::MigrationRecord&, const migrate::HeldJob&,
-                    const Cancellation*) override {
+  absl::Status Send(const v1::MigrationRecord&, const Cancellation*) override {
     return absl::OkStatus();
   }
   absl::Status Hold(const v1::MigrationRecord&, const Cancellation*) override {
@@ -246,7 +246,7 @@ void FakeNode::Settle() {
   const auto works = [this] {
     const v1::OperationList all = operations_.List();
     for (const v1::Operation& operation : all.operations()) {
-      if (!agent::HasEnded(operation) && !operation.has_migrate_request())
+      if (!rpc::HasEnded(operation) && !operation.has_migrate_request())
         return true;
     }
     return false;
