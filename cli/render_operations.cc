@@ -53,7 +53,7 @@ std::string Remark(const v1::Operation& operation) {
                      Time(operation.migrate_report().downtime_seconds()))
                : "";
   }
-  const std::string progress =
+  std::string progress =
       operation.has_migrate_request() ? RenderPhase(operation) : "";
   if (!operation.cancel_requested()) return progress;
   return absl::StrCat("to be cancelled", progress.empty() ? "" : "  ",

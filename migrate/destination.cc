@@ -298,7 +298,7 @@ absl::Status Destination::Drop(v1::MigrationRecord& record,
 absl::Status Destination::Expire(v1::MigrationRecord& record) {
   if (!record.image_id().empty()) {
     // What is whole may be all that is left of the job.
-    const absl::Status received = Receive(record);
+    absl::Status received = Receive(record);
     if (received.ok()) {
       return absl::UnavailableError("the source does not answer");
     }
