@@ -7,10 +7,10 @@
 #include <utility>
 
 #include "absl/memory/memory.h"
-#include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "base/file.h"
+#include "store/layout.h"
 
 namespace ckpt {
 namespace {
@@ -25,11 +25,6 @@ constexpr size_t kMostFiles = 128;
 constexpr absl::Duration kPollInterval = absl::Milliseconds(1);
 // The same where a network is what is waited for.
 constexpr absl::Duration kReadyPollInterval = absl::Milliseconds(10);
-
-// As store/criu_pagemap.h names them.
-bool HasPages(absl::string_view name) {
-  return absl::StartsWith(name, "pages-") && absl::EndsWith(name, ".img");
-}
 
 }  // namespace
 
@@ -64,7 +59,7 @@ void GrowingDigests::FindFiles() {
   const auto names = ListDirectoryAt(dir_fd_, ".");
   if (!names.ok()) return;  // whoever seals the image will tell
   for (const std::string& name : *names) {
-    if (!HasPages(name) || files_.count(name) != 0) continue;
+    if (!IsPagesFile(name) || files_.count(name) != 0) continue;
     if (files_.size() == kMostFiles) return;
     auto fd = OpenAt(dir_fd_, name, O_RDONLY | O_NOFOLLOW);
     if (fd.ok()) files_[name].fd = *std::move(fd);

@@ -32,8 +32,8 @@ class CompressionChooser {
     int level = 0;
     size_t raw_bytes = 0;
     size_t sent_bytes = 0;
-    absl::Duration encode_time;
-    absl::Duration send_time;
+    absl::Duration encode_time = absl::ZeroDuration();
+    absl::Duration send_time = absl::ZeroDuration();
   };
 
   // A level of kLevels, for the next chunk.

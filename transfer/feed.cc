@@ -46,7 +46,6 @@ void Feed::Restart(FileRangeSets arrived) {
   arrived_ = std::move(arrived);
   for (auto& [name, file] : files_) file.taken = 0;
   next_file_.clear();
-  skipped_bytes_ = 0;
   spans_ = 0;
   interrupted_ = false;
 }
@@ -82,7 +81,6 @@ absl::optional<Span> Feed::TakeOf(const std::string& name, File& file) {
                                   ? RangeSet::Gap{file.taken, file.size}
                                   : arrived->second.NextGap(file.taken);
     const uint64_t begin = std::min(gap.begin, file.size);
-    skipped_bytes_ += begin - file.taken;
     file.taken = begin;
     if (begin == file.size) break;
     const uint64_t end =
@@ -113,18 +111,6 @@ absl::StatusOr<absl::optional<Span>> Feed::Next() {
     changed_.WaitWithTimeout(&mutex_, kGrowthPause);
   }
   return absl::optional<Span>();
-}
-
-uint64_t Feed::total_bytes() const {
-  const absl::MutexLock lock(&mutex_);
-  uint64_t total = 0;
-  for (const auto& [name, file] : files_) total += file.size;
-  return total;
-}
-
-uint64_t Feed::skipped_bytes() const {
-  const absl::MutexLock lock(&mutex_);
-  return skipped_bytes_;
 }
 
 }  // namespace ckpt::transfer

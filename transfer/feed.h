@@ -62,11 +62,6 @@ class Feed {
   // file system.
   absl::StatusOr<absl::optional<Span>> Next();
 
-  // All bytes of the image, as far as they are known, and those of them that
-  // were left out since Restart().
-  uint64_t total_bytes() const;
-  uint64_t skipped_bytes() const;
-
  private:
   struct File {
     uint64_t size = 0;   // as far as it may be sent
@@ -80,13 +75,12 @@ class Feed {
 
   const int dir_fd_;
   const Part part_;
-  mutable absl::Mutex mutex_;
+  absl::Mutex mutex_;
   absl::CondVar changed_;
   std::map<std::string, File> files_ ABSL_GUARDED_BY(mutex_);
   // Those before it have nothing left, once the image is complete.
   std::string next_file_ ABSL_GUARDED_BY(mutex_);
   FileRangeSets arrived_ ABSL_GUARDED_BY(mutex_);
-  uint64_t skipped_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t spans_ ABSL_GUARDED_BY(mutex_) = 0;
   bool complete_ ABSL_GUARDED_BY(mutex_) = false;
   bool interrupted_ ABSL_GUARDED_BY(mutex_) = true;  // until Restart()

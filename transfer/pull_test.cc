@@ -4,26 +4,18 @@
 
 #include "absl/status/status.h"
 #include "gtest/gtest.h"
-#include "store/arriving_image.h"
-#include "tests/support/test_dir.h"
-#include "transfer/fake_link.h"
 #include "transfer/test_image.h"
+#include "transfer/transfer_fixture.h"
 
 namespace ckpt::transfer {
 namespace {
 
-class PullTest : public ::testing::Test {
+class PullTest : public TransferFixture {
  protected:
   absl::StatusOr<v1::TransferReport> Get(int streams = 1) {
     Receiver receiver(here_);
-    return Pull(link_, "job", receiver, "job",
-                {.streams = streams, .first_pause = absl::Milliseconds(1)});
+    return Pull(link_, "job", receiver, "job", Options(streams));
   }
-
-  const TestDir dir_;
-  const ImageStore here_{dir_.path() + "/here"};
-  const ImageStore there_{dir_.path() + "/there"};
-  FakeLink link_{dir_.path() + "/there"};
 };
 
 TEST_F(PullTest, WholeImageComes) {
@@ -46,20 +38,15 @@ TEST_F(PullTest, ImageThatIsNotThereIsTold) {
 
 TEST_F(PullTest, CutAtEveryMessageItGoesOnFromWhatHasArrived) {
   const v1::Manifest manifest = MakeImage(there_, "job");
-  int cut = 0;
-  for (bool was_cut = true; was_cut; ++cut) {
-    was_cut = false;
-    link_.set_on_message([&](int number, v1::ImageChunk*) -> absl::Status {
-      if (number != cut) return absl::OkStatus();
-      was_cut = true;
-      return absl::UnavailableError("cut");
-    });
-    const auto report = Get();
-    ASSERT_TRUE(report.ok()) << "cut at " << cut << ": " << report.status();
-    ExpectImage(here_, "job", manifest);
-    ASSERT_EQ(here_.Remove("job"), absl::OkStatus());
-  }
-  EXPECT_GT(cut, 6);
+  const int messages = CutAtEveryMessage(
+      absl::UnavailableError("cut"), [&](int cut, const bool& was_cut) {
+        const auto report = Get();
+        ASSERT_TRUE(report.ok()) << "cut at " << cut << ": " << report.status();
+        EXPECT_EQ(report->retries(), was_cut ? 1 : 0);
+        ExpectImage(here_, "job", manifest);
+        ASSERT_EQ(here_.Remove("job"), absl::OkStatus());
+      });
+  EXPECT_GT(messages, 5);
 }
 
 TEST_F(PullTest, CorruptChunkIsFetchedAgainAndTwiceIsNamed) {

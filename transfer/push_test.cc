@@ -9,21 +9,14 @@
 #include "absl/strings/match.h"
 #include "base/unique_fd.h"
 #include "gtest/gtest.h"
-#include "store/arriving_image.h"
-#include "tests/support/test_dir.h"
-#include "transfer/fake_link.h"
 #include "transfer/test_image.h"
+#include "transfer/transfer_fixture.h"
 
 namespace ckpt::transfer {
 namespace {
 
-class PushTest : public ::testing::Test {
+class PushTest : public TransferFixture {
  protected:
-  // Short pauses: nothing here takes time to come back.
-  TransferOptions Options(int streams = 1) const {
-    return {.streams = streams, .first_pause = absl::Milliseconds(1)};
-  }
-
   absl::StatusOr<v1::TransferReport> Send(int streams = 1) {
     const auto image = here_.Open("job");
     if (!image.ok()) return image.status();
@@ -31,16 +24,6 @@ class PushTest : public ::testing::Test {
                        image->dir_fd(), Options(streams))
         ->Finish();
   }
-
-  size_t ArrivingCount() const {
-    const auto arriving = ListArriving(there_);
-    return arriving.ok() ? arriving->size() : 99;
-  }
-
-  const TestDir dir_;
-  const ImageStore here_{dir_.path() + "/here"};
-  const ImageStore there_{dir_.path() + "/there"};
-  FakeLink link_{dir_.path() + "/there"};
 };
 
 TEST_F(PushTest, WholeImageArrives) {
@@ -51,7 +34,7 @@ TEST_F(PushTest, WholeImageArrives) {
   EXPECT_EQ(report->image_id(), manifest.image_id());
   EXPECT_EQ(report->image(), dir_.path() + "/there/job");
   EXPECT_EQ(report->retries(), 0);
-  EXPECT_EQ(ArrivingCount(), 0);
+  EXPECT_EQ(ArrivingCount(there_), 0);
 }
 
 TEST_F(PushTest, SeveralStreamsBringTheSame) {
@@ -98,45 +81,36 @@ TEST_F(PushTest, ImageThatGrowsLeavesWhileItIsWritten) {
 
 TEST_F(PushTest, CutAtEveryMessageItGoesOnFromWhatHasArrived) {
   const v1::Manifest manifest = MakeImage(here_, "job");
-  int cut = 0;
-  for (bool was_cut = true; was_cut; ++cut) {
-    was_cut = false;
-    link_.set_on_message([&](int number, v1::ImageChunk*) -> absl::Status {
-      if (number != cut) return absl::OkStatus();
-      was_cut = true;
-      return absl::UnavailableError("cut");
-    });
-    const auto report = Send();
-    ASSERT_TRUE(report.ok()) << "cut at " << cut << ": " << report.status();
-    EXPECT_EQ(report->retries(), was_cut ? 1 : 0);
-    ExpectImage(there_, "job", manifest);
-    ASSERT_EQ(there_.Remove("job"), absl::OkStatus());
-  }
-  EXPECT_GT(cut, 8);
+  const int messages = CutAtEveryMessage(
+      absl::UnavailableError("cut"), [&](int cut, const bool& was_cut) {
+        const auto report = Send();
+        ASSERT_TRUE(report.ok()) << "cut at " << cut << ": " << report.status();
+        EXPECT_EQ(report->retries(), was_cut ? 1 : 0);
+        ExpectImage(there_, "job", manifest);
+        ASSERT_EQ(there_.Remove("job"), absl::OkStatus());
+      });
+  EXPECT_GT(messages, 7);
 }
 
 TEST_F(PushTest, CutAndReceiverKilledAtEveryMessageItGoesOn) {
   const v1::Manifest manifest = MakeImage(here_, "job");
-  int cut = 0;
-  for (bool was_cut = true; was_cut; ++cut) {
-    was_cut = false;
-    link_.set_on_message([&](int number, v1::ImageChunk*) -> absl::Status {
-      if (number != cut) return absl::OkStatus();
-      was_cut = true;
-      return absl::InternalError("the sender is killed");
-    });
-    const bool arrived = Send().ok();
-    EXPECT_EQ(arrived, !was_cut);
-    link_.set_on_message(nullptr);
-    link_.RestartOtherNode();
-    const auto report = Send();
-    ASSERT_TRUE(report.ok()) << "cut at " << cut << ": " << report.status();
-    if (cut > 4 && was_cut) {
-      EXPECT_TRUE(report->resumed_bytes() > 0 || report->was_there()) << cut;
-    }
-    ExpectImage(there_, "job", manifest);
-    ASSERT_EQ(there_.Remove("job"), absl::OkStatus());
-  }
+  const int messages = CutAtEveryMessage(
+      absl::InternalError("the sender is killed"),
+      [&](int cut, const bool& was_cut) {
+        const bool arrived = Send().ok();
+        EXPECT_EQ(arrived, !was_cut);
+        link_.set_on_message(nullptr);
+        link_.RestartOtherNode();
+        const auto report = Send();
+        ASSERT_TRUE(report.ok()) << "cut at " << cut << ": " << report.status();
+        if (cut > 4 && was_cut) {
+          EXPECT_TRUE(report->resumed_bytes() > 0 || report->was_there())
+              << cut;
+        }
+        ExpectImage(there_, "job", manifest);
+        ASSERT_EQ(there_.Remove("job"), absl::OkStatus());
+      });
+  EXPECT_GT(messages, 7);
 }
 
 TEST_F(PushTest, DeadLinkIsGivenUp) {
@@ -224,7 +198,7 @@ TEST_F(PushTest, CancelledItKeepsWhatHasArrived) {
   // It may have been over when the cancellation came through.
   if (report.ok()) return;
   EXPECT_TRUE(absl::IsCancelled(report.status())) << report.status();
-  EXPECT_EQ(ArrivingCount(), 1);
+  EXPECT_EQ(ArrivingCount(there_), 1);
 }
 
 TEST_F(PushTest, DiscardedItLeavesNothing) {
@@ -238,7 +212,7 @@ TEST_F(PushTest, DiscardedItLeavesNothing) {
       Push::Begin(link_, announcement, (*pending)->dir_fd(), Options());
   while (link_.messages() < 3) ::usleep(1000);
   EXPECT_EQ(push->Discard(), absl::OkStatus());
-  EXPECT_EQ(ArrivingCount(), 0);
+  EXPECT_EQ(ArrivingCount(there_), 0);
   EXPECT_TRUE(absl::IsNotFound(there_.Open("job").status()));
 }
 

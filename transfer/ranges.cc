@@ -29,10 +29,6 @@ void RangeSet::Add(uint64_t begin, uint64_t end) {
   total_ += end - begin;
 }
 
-bool RangeSet::Contains(uint64_t begin, uint64_t end) const {
-  return begin >= end || NextGap(begin).begin >= end;
-}
-
 RangeSet::Gap RangeSet::NextGap(uint64_t position) const {
   Gap gap = {position, std::numeric_limits<uint64_t>::max()};
   auto next = ranges_.upper_bound(position);

@@ -2,7 +2,7 @@
 //
 //   RangeSet arrived;
 //   arrived.Add(0, 4096);
-//   if (arrived.Contains(0, 100)) ...
+//   const uint64_t missing_from = arrived.NextGap(0).begin;
 #ifndef CKPT_TRANSFER_RANGES_H_
 #define CKPT_TRANSFER_RANGES_H_
 
@@ -21,8 +21,6 @@ class RangeSet {
  public:
   // From `begin` to before `end`.
   void Add(uint64_t begin, uint64_t end);
-
-  bool Contains(uint64_t begin, uint64_t end) const;
 
   // The first byte at or after `position` that is not in the set, and the next
   // after that one that is (or the greatest number).
@@ -47,7 +45,7 @@ using FileRangeSets = std::map<std::string, RangeSet>;
 using FileRangesField = google::protobuf::RepeatedPtrField<v1::FileRanges>;
 
 void ToProto(const FileRangeSets& sets, FileRangesField* field);
-// InvalidArgument: not ascending, or too many.
+// InvalidArgument: not ascending in pairs.
 absl::StatusOr<FileRangeSets> FromProto(const FileRangesField& field);
 
 }  // namespace ckpt::transfer
