@@ -50,6 +50,7 @@
 #include "agent/worker_pool.h"
 #include "base/cancellation.h"
 #include "base/host.h"
+#include "base/lock_checks.h"
 #include "base/status.h"
 #include "base/version.h"
 #include "freezer/journal.h"
@@ -352,6 +353,7 @@ absl::Status Serve(const Options& options, const ServiceManager& manager) {
 }
 
 int Main(int argc, char** argv) {
+  SkipLockChecksIfOptimized();
   const std::vector<std::string> words(argv + 1, argv + argc);
   const auto options = ParseOptions(words, UserNames::Real());
   if (!options.ok()) {

@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/cancellation.h"
+#include "base/lock_checks.h"
 #include "checkpoint/findings.h"
 #include "cli/command.h"
 #include "cli/render.h"
@@ -227,6 +228,7 @@ void OccupyStandardFiles() {
 }
 
 int Main(int argc, char** argv) {
+  SkipLockChecksIfOptimized();
   OccupyStandardFiles();
   if (argc < 2) {
     std::fputs(Overview().c_str(), stderr);
