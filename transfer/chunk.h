@@ -26,9 +26,14 @@
 
 namespace ckpt::transfer {
 
-// The longest piece that is taken, and that which is sent.
+// The longest piece that is taken, and that which is sent.  gRPC and TLS copy
+// each byte several times at both ends, and longer pieces leave the processor's
+// second-level cache (1 MiB) meanwhile: by the medians of 5 rounds of 1 GiB on
+// busy processors, both ends together took 1.1 to 1.2 times as much processor
+// time with 512 KiB, and 1.2 times that with 1 MiB.  With 128 KiB it was about
+// the same, with twice the messages.
 inline constexpr uint32_t kMaxChunkBytes = 1 << 20;
-inline constexpr size_t kChunkBytes = 512 << 10;
+inline constexpr size_t kChunkBytes = 256 << 10;
 inline constexpr size_t kPageBytes = 4096;
 // The longest file: more than any memory, less than what overflows.
 inline constexpr uint64_t kMaxFileBytes = uint64_t{1} << 44;

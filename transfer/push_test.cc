@@ -145,7 +145,7 @@ TEST_F(PushTest, ChunkThatIsCorruptTwiceIsNamed) {
   const absl::Status status = Send().status();
   EXPECT_TRUE(absl::IsDataLoss(status));
   EXPECT_TRUE(
-      absl::StrContains(status.message(), "'pages-1.img' at offset 524288"))
+      absl::StrContains(status.message(), "'pages-1.img' at offset 262144"))
       << status;
 }
 
