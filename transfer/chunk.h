@@ -28,10 +28,10 @@ namespace ckpt::transfer {
 
 // The longest piece that is taken, and that which is sent.  gRPC and TLS copy
 // each byte several times at both ends, and longer pieces leave the processor's
-// second-level cache (1 MiB) meanwhile: by the medians of 5 rounds of 1 GiB on
-// busy processors, both ends together took 1.1 to 1.2 times as much processor
-// time with 512 KiB, and 1.2 times that with 1 MiB.  With 128 KiB it was about
-// the same, with twice the messages.
+// second-level cache (1 MiB) meanwhile: by the medians of 3 to 7 interleaved
+// rounds of 1 GiB, both ends together took 1.05 times as much processor time
+// with 512 KiB, and on busy processors 1.1 to 1.2 times; 1 MiB took 1.2 times
+// that of 512 KiB.  128 KiB was about the same, with twice the messages.
 inline constexpr uint32_t kMaxChunkBytes = 1 << 20;
 inline constexpr size_t kChunkBytes = 256 << 10;
 inline constexpr size_t kPageBytes = 4096;
