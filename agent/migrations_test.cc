@@ -3,6 +3,7 @@
 
 #include <poll.h>
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -117,9 +118,10 @@ class FakeDestinationJob : public migrate::DestinationJob {
   }
   absl::Status DropImage(const v1::MigrationRecord&) override { return {}; }
 
-  bool held = false;
-  int runs = 0;
-  int drops = 0;
+  // Several workers come here.
+  std::atomic<bool> held = false;
+  std::atomic<int> runs = 0;
+  std::atomic<int> drops = 0;
   Fate fate = Fate::kUnknown;
 };
 
