@@ -49,6 +49,7 @@ absl::Status WorkerPool::Submit(std::function<void()> work,
 
 WorkerPool::Queue::iterator WorkerPool::Next() {
   return std::find_if(queue_.begin(), queue_.end(), [this](const Item& item) {
+    mutex_.AssertHeld();
     return !HasShare(item.caller) ||
            LoadOf(item.caller).working < limits_.share;
   });
