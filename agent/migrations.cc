@@ -174,7 +174,7 @@ absl::Time Migrations::DueTime(const std::string& id) const {
 }
 
 void Migrations::StartResuming(const v1::MigrationRecord& record) {
-  const std::string id = record.id();
+  const std::string& id = record.id();
   auto claim = TakeClaim(id, absl::ZeroDuration());
   if (!claim.ok()) return;
   // Refused: there is another look soon.

@@ -332,7 +332,7 @@ absl::Status Preflight(const Job& job, ProcFs& proc,
     }
   }
   report->set_usable(usable);
-  const absl::Status status = ToStatus(*report);
+  absl::Status status = ToStatus(*report);
   if (status.ok()) return status;
   return WithMessage(status, absl::StrCat(status.message(), kUntouched));
 }
