@@ -68,13 +68,25 @@ TEST_F(PullTest, CorruptChunkIsFetchedAgainAndTwiceIsNamed) {
 }
 
 TEST_F(PullTest, CancelledItKeepsWhatHasArrived) {
-  MakeImage(there_, "job");
+  const v1::Manifest manifest = MakeImage(there_, "job");
   Cancellation cancel;
-  cancel.Cancel();
+  // Nothing more comes then: only the cancellation can end it.
+  link_.set_on_message([&](int number, v1::ImageChunk*) -> absl::Status {
+    if (number < 3) return absl::OkStatus();
+    cancel.Cancel();
+    return absl::UnavailableError("cut");
+  });
   Receiver receiver(here_);
-  const auto report =
-      Pull(link_, "job", receiver, "job", {.streams = 1, .cancel = &cancel});
+  TransferOptions options = Options();
+  options.cancel = &cancel;
+  options.attempts = 1'000'000;
+  const auto report = Pull(link_, "job", receiver, "job", options);
   EXPECT_TRUE(absl::IsCancelled(report.status())) << report.status();
+  EXPECT_EQ(ArrivingCount(here_), 1);
+
+  link_.set_on_message(nullptr);
+  ASSERT_TRUE(Get().ok());
+  ExpectImage(here_, "job", manifest);
 }
 
 }  // namespace

@@ -12,9 +12,9 @@
 // An image that is whole is sent by Begin() and Finish().
 //
 // A connection that breaks is made anew, again and again as long as something
-// arrives in between, else up to PushOptions::attempts times; what has arrived
-// is not sent again.  Whoever begins with the same transfer_id later, another
-// process too, goes on from there.
+// arrives in between, else up to TransferOptions::attempts times; what has
+// arrived is not sent again.  Whoever begins with the same transfer_id later,
+// another process too, goes on from there.
 //
 // Thread-compatible.  Memory: at most 3 MiB for each stream.
 #ifndef CKPT_TRANSFER_PUSH_H_
