@@ -1,15 +1,13 @@
 #include "checkpoint/self_rights.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <iterator>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
+#include "base/make_directories.h"
 #include "base/status.h"
 
 namespace ckpt::checkpoint {
@@ -48,13 +46,6 @@ absl::Status CheckArguments(const std::vector<std::string>& words) {
   return absl::OkStatus();
 }
 
-absl::Status MakePrivate(const std::string& path) {
-  if (::mkdir(path.c_str(), 0700) == 0 || errno == EEXIST) {
-    return absl::OkStatus();
-  }
-  return ErrnoToStatus(errno, "make directory", path);
-}
-
 }  // namespace
 
 bool IsRootOfNode(const SelfCall& call) {
@@ -86,11 +77,7 @@ absl::StatusOr<SelfTerms> BoundTerms(const SelfCall& call,
 }
 
 absl::Status MakeUserStore(const std::string& store, uid_t uid) {
-  for (const std::string& path :
-       {store, absl::StrCat(store, kUsers), UserStore(store, uid)}) {
-    CKPT_RETURN_IF_ERROR(MakePrivate(path));
-  }
-  return absl::OkStatus();
+  return MakeDirectories(UserStore(store, uid), 0700);
 }
 
 }  // namespace ckpt::checkpoint

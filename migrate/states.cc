@@ -46,8 +46,7 @@ const std::vector<Transition>& Transitions() {
        "the image is whole and on the disk"},
       {MIGRATION_STATE_RESERVED, MIGRATION_STATE_DROPPED,
        "the source has aborted, does not know of it, or has been silent for "
-       "too "
-       "long"},
+       "too long"},
       {MIGRATION_STATE_RECEIVED, MIGRATION_STATE_HELD,
        "the job is built from it, and nothing of it runs"},
       {MIGRATION_STATE_RECEIVED, MIGRATION_STATE_TAKEN,
