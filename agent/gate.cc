@@ -74,21 +74,39 @@ void Gate::RefusedConnection(absl::string_view reason) const {
   audit_(TextOf(line));
 }
 
-absl::Status Gate::AdmitVerb(const Caller& caller, Verb verb,
-                             absl::string_view subject) const {
-  if (policy_.AllowsSomewhere(caller, verb)) return absl::OkStatus();
+void Gate::Use(Policy policy) {
+  auto next = std::make_shared<const Policy>(std::move(policy));
+  // The one before ends with the last decision by it, and not under the lock.
+  const absl::MutexLock lock(&mutex_);
+  policy_.swap(next);
+}
+
+std::shared_ptr<const Policy> Gate::Current() const {
+  const absl::MutexLock lock(&mutex_);
+  return policy_;
+}
+
+absl::Status Gate::DecideVerb(const Policy& policy, const Caller& caller,
+                              Verb verb, absl::string_view subject) const {
+  if (policy.AllowsSomewhere(caller, verb)) return absl::OkStatus();
   Write(caller, verb, {}, subject, /*allowed=*/false);
   return Denied(caller, verb, "");
+}
+
+absl::Status Gate::AdmitVerb(const Caller& caller, Verb verb,
+                             absl::string_view subject) const {
+  return DecideVerb(*Current(), caller, verb, subject);
 }
 
 absl::Status Gate::Admit(const Caller& caller, Verb verb,
                          const std::vector<std::string>& cgroups,
                          absl::string_view subject) const {
+  const std::shared_ptr<const Policy> policy = Current();
   if (cgroups.empty()) {
-    CKPT_RETURN_IF_ERROR(AdmitVerb(caller, verb, subject));
+    CKPT_RETURN_IF_ERROR(DecideVerb(*policy, caller, verb, subject));
   }
   for (const std::string& cgroup : cgroups) {
-    if (!policy_.Allows(caller, verb, cgroup)) {
+    if (!policy->Allows(caller, verb, cgroup)) {
       Write(caller, verb, cgroups, subject, /*allowed=*/false);
       return Denied(caller, verb, cgroup);
     }

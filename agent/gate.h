@@ -4,6 +4,9 @@
 //   CKPT_RETURN_IF_ERROR(gate.AdmitVerb(caller, FREEZE, "job1"));
 //   ... find out which group is meant ...
 //   CKPT_RETURN_IF_ERROR(gate.Admit(caller, FREEZE, {"/jobs/a"}, ""));
+//   gate.Use(new_policy);
+//
+// Each function decides by one policy, whatever Use() does meanwhile.
 //
 // The audit log has a line for each decision: JSON, so that no name that a
 // caller chooses can be taken for something else.
@@ -13,12 +16,15 @@
 #define CKPT_AGENT_GATE_H_
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
 #include "agent/caller.h"
 #include "agent/policy.h"
 
@@ -30,7 +36,12 @@ class Gate {
   using Audit = std::function<void(const std::string& line)>;
 
   Gate(Policy policy, Audit audit)
-      : policy_(std::move(policy)), audit_(std::move(audit)) {}
+      : audit_(std::move(audit)),
+        policy_(std::make_shared<const Policy>(std::move(policy))) {}
+
+  // What is decided once it has returned, is decided by `policy`.  What was
+  // admitted stays so.
+  void Use(Policy policy);
 
   // PermissionDenied, written down, when the caller has the verb nowhere: it
   // is not to learn what there is.  `subject` is what it named.
@@ -48,16 +59,20 @@ class Gate {
 
   // What lists are filtered by; not written down.
   bool MaySee(const Caller& caller, Verb verb, absl::string_view cgroup) const {
-    return policy_.Allows(caller, verb, cgroup);
+    return Current()->Allows(caller, verb, cgroup);
   }
 
  private:
+  std::shared_ptr<const Policy> Current() const;
+  absl::Status DecideVerb(const Policy& policy, const Caller& caller, Verb verb,
+                          absl::string_view subject) const;
   void Write(const Caller& caller, Verb verb,
              const std::vector<std::string>& cgroups, absl::string_view subject,
              bool allowed) const;
 
-  const Policy policy_;
   const Audit audit_;
+  mutable absl::Mutex mutex_;
+  std::shared_ptr<const Policy> policy_ ABSL_GUARDED_BY(mutex_);
 };
 
 // Writes each line with one write(); what cannot be written is lost.

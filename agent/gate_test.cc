@@ -1,9 +1,12 @@
 #include "agent/gate.h"
 
+#include <atomic>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "agent/audit.pb.h"
 #include "google/protobuf/util/json_util.h"
@@ -89,6 +92,41 @@ TEST_F(GateTest, VerbThatIsNowhereAllowedIsRefusedAndWrittenDown) {
 TEST_F(GateTest, FirstLookAtAnAllowedVerbIsNoDecision) {
   EXPECT_EQ(gate_.AdmitVerb(Seven(), FREEZE, "job1"), absl::OkStatus());
   EXPECT_TRUE(lines_.empty());
+}
+
+TEST_F(GateTest, PolicyThatIsPutInForceDecidesFromThenOn) {
+  Gate gate(JobsOnly(), [](const std::string&) {});
+  gate.Use(*Policy::Parse("rule { local_user: '7' verb: KILL cgroup: '/' }",
+                          UserNames::Real()));
+  EXPECT_EQ(gate.AdmitVerb(Seven(), KILL, ""), absl::OkStatus());
+  EXPECT_EQ(gate.Admit(Seven(), KILL, {"/other"}, ""), absl::OkStatus());
+  EXPECT_TRUE(gate.MaySee(Seven(), KILL, "/other"));
+  EXPECT_TRUE(absl::IsPermissionDenied(gate.AdmitVerb(Seven(), FREEZE, "")));
+  EXPECT_TRUE(
+      absl::IsPermissionDenied(gate.Admit(Seven(), FREEZE, {"/jobs"}, "")));
+  EXPECT_FALSE(gate.MaySee(Seven(), FREEZE, "/jobs"));
+}
+
+// Each of two policies forbids one of the groups: a decision that is partly by
+// the one and partly by the other would allow both.
+TEST_F(GateTest, DecisionWhileThePolicyChangesIsByOneOfThem) {
+  const auto allow = [](const std::string& group) {
+    return *Policy::Parse(
+        absl::StrCat("rule { local_user: '7' verb: FREEZE cgroup: '", group,
+                     "' }"),
+        UserNames::Real());
+  };
+  const Policy one = allow("/a"), other = allow("/b");
+  Gate gate(one, [](const std::string&) {});
+  std::atomic<int> allowed = 0;
+  std::atomic<bool> end = false;
+  std::thread caller([&] {
+    while (!end) allowed += gate.Admit(Seven(), FREEZE, {"/a", "/b"}, "").ok();
+  });
+  for (int i = 0; i < 20000; ++i) gate.Use(i % 2 == 0 ? other : one);
+  end = true;
+  caller.join();
+  EXPECT_EQ(allowed, 0);
 }
 
 TEST_F(GateTest, LongNamesAreCut) {

@@ -4,12 +4,14 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -36,6 +38,8 @@
 #include "agent/operations.h"
 #include "agent/options.h"
 #include "agent/policy.h"
+#include "agent/policy_reloader.h"
+#include "agent/policy_source.h"
 #include "agent/real_work.h"
 #include "agent/run_desk.h"
 #include "agent/run_work.h"
@@ -92,6 +96,14 @@ constexpr absl::Duration kHurriedEndLimit = absl::Seconds(5);
 
 Cancellation* stop_asked = nullptr;  // the first signal
 Cancellation* stop_now = nullptr;    // the second
+int reload_asked = -1;               // an eventfd: a SIGHUP was
+
+void OnHangUp(int /*number*/) {
+  const int error = errno;
+  const uint64_t one = 1;
+  (void)!::write(reload_asked, &one, sizeof(one));
+  errno = error;
+}
 
 void OnSignal(int /*number*/) {
   (stop_asked->cancelled() ? stop_now : stop_asked)->Cancel();
@@ -109,9 +121,11 @@ void CatchSignals() {
   }
   // Not ignored: that would pass to CRIU.
   action.sa_handler = +[](int) {};
-  for (const int number : {SIGPIPE, SIGHUP}) {
-    ::sigaction(number, &action, nullptr);
-  }
+  ::sigaction(SIGPIPE, &action, nullptr);
+  reload_asked = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  action.sa_handler = &OnHangUp;
+  action.sa_flags = SA_RESTART;  // it comes while others work
+  ::sigaction(SIGHUP, &action, nullptr);
 }
 
 void Log(absl::string_view text) {
@@ -126,13 +140,6 @@ void RaiseDescriptorLimit() {
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   limit.rlim_cur = limit.rlim_max;
   (void)::setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-absl::StatusOr<Policy> LoadPolicy(const Options& options) {
-  if (!options.policy_file.empty()) return Policy::Load(options.policy_file);
-  auto policy = Policy::Load(kDefaultPolicyFile);
-  if (absl::IsNotFound(policy.status())) return Policy::WithoutFile();
-  return policy;
 }
 
 // What a killed agent, or another ckpt, has left.
@@ -231,14 +238,15 @@ void EndAtOnce() {
 
 absl::Status Serve(const Options& options, const ServiceManager& manager) {
   EndLimit end_limit(&EndAtOnce);  // outlives all the rest
-  CKPT_ASSIGN_OR_RETURN(Policy policy, LoadPolicy(options));
+  PolicySource policy_source(options.policy_file, kDefaultPolicyFile);
+  CKPT_ASSIGN_OR_RETURN(Policy policy, policy_source.Load());
   const ImageStore store =
       options.store.empty() ? ImageStore() : ImageStore(options.store);
   const std::string socket_path =
       options.socket.empty() ? RunDirectory() + "/ckptd.sock" : options.socket;
   Metrics metrics;
   FileOperationLog log(RunDirectory() + "/operations");
-  const Gate gate(std::move(policy), AuditTo(STDERR_FILENO));
+  Gate gate(std::move(policy), AuditTo(STDERR_FILENO));
   GroupClaims claims;
   RealGroupWork group_work;
   RealJobWork job_work(store, options.criu);
@@ -336,6 +344,13 @@ absl::Status Serve(const Options& options, const ServiceManager& manager) {
                                              : "unix:" + socket_path);
   migrations.Start();
   manager.Tell("READY=1");
+  // Not before: the manager takes the end of a reload for that of the start.
+  const PolicyReloader reloader({.asked_fd = reload_asked,
+                                 .stop = *stop_asked,
+                                 .load = [&] { return policy_source.Load(); },
+                                 .gate = gate,
+                                 .manager = manager,
+                                 .log = &Log});
   AwaitStop(manager);
   manager.Tell("STOPPING=1");
   Log("stopping");

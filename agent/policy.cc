@@ -198,9 +198,15 @@ absl::StatusOr<Policy> Policy::Parse(const std::string& text,
 }
 
 absl::StatusOr<Policy> Policy::Load(const std::string& path, UserNames& names) {
-  CKPT_ASSIGN_OR_RETURN(const UniqueFd fd, OpenAt(AT_FDCWD, path, O_RDONLY));
+  // Not blocking: a FIFO would have us wait for whoever writes to it.
+  CKPT_ASSIGN_OR_RETURN(const UniqueFd fd,
+                        OpenAt(AT_FDCWD, path, O_RDONLY | O_NONBLOCK));
   struct stat about = {};
   if (::fstat(fd.get(), &about) != 0) return ErrnoToStatus(errno, "stat", path);
+  if (!S_ISREG(about.st_mode)) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the policy ", path, " is no regular file: write it to one"));
+  }
   if ((about.st_uid != 0 && about.st_uid != ::geteuid()) ||
       (about.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
     return absl::FailedPreconditionError(absl::StrCat(

@@ -13,6 +13,7 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -49,7 +50,8 @@ class Policy {
                                       UserNames& names);
 
   // Parse() of a file.  FailedPrecondition when others than root and its owner
-  // may write to it, or it is not root's or ours; NotFound, ...
+  // may write to it, it is not root's or ours, or no regular file; NotFound,
+  // ...
   static absl::StatusOr<Policy> Load(const std::string& path,
                                      UserNames& names = UserNames::Real());
 
@@ -58,6 +60,8 @@ class Policy {
 
   // Whether it is allowed on some group.
   bool AllowsSomewhere(const Caller& caller, Verb verb) const;
+
+  size_t rule_count() const { return entries_.size(); }
 
  private:
   struct Entry {

@@ -87,6 +87,7 @@ TEST(PolicyTest, AllowsWhatARuleNames) {
   const Policy policy = Parsed(kAlice);
   EXPECT_TRUE(policy.Allows(User(1000), FREEZE, "/jobs"));
   EXPECT_TRUE(policy.Allows(User(1000), THAW, "/jobs/a/b"));
+  EXPECT_EQ(policy.rule_count(), 2);
 }
 
 TEST(PolicyTest, ForbidsEveryOtherVerbUserAndGroup) {
@@ -195,6 +196,11 @@ TEST_F(PolicyFileTest, IsRead) {
 
 TEST_F(PolicyFileTest, ThatOthersMayChangeIsRefused) {
   Write(kAlice, 0664);
+  EXPECT_TRUE(absl::IsFailedPrecondition(Policy::Load(path_, names_).status()));
+}
+
+TEST_F(PolicyFileTest, FifoIsRefusedAndNotWaitedFor) {
+  ASSERT_EQ(::mkfifo(path_.c_str(), 0600), 0);
   EXPECT_TRUE(absl::IsFailedPrecondition(Policy::Load(path_, names_).status()));
 }
 

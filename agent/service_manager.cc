@@ -8,8 +8,10 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 
 #include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
 #include "base/unique_fd.h"
 
 namespace ckpt::agent {
@@ -50,6 +52,14 @@ void ServiceManager::Tell(absl::string_view state) const {
                   reinterpret_cast<const sockaddr*>(&to),
                   static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) +
                                          address_.size()));
+}
+
+void ServiceManager::TellReloading() const {
+  timespec now = {};
+  (void)::clock_gettime(CLOCK_MONOTONIC, &now);
+  Tell(
+      absl::StrCat("RELOADING=1\nMONOTONIC_USEC=",
+                   absl::ToInt64Microseconds(absl::DurationFromTimespec(now))));
 }
 
 }  // namespace ckpt::agent

@@ -29,6 +29,9 @@ class ServiceManager {
   // What cannot be sent is lost.
   void Tell(absl::string_view state) const;
 
+  // That a reload begins, and when; Tell("READY=1") ends it.
+  void TellReloading() const;
+
   // Half of what the manager waits for; infinite: it does not.
   absl::Duration watchdog_interval() const { return watchdog_interval_; }
 

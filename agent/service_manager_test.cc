@@ -5,11 +5,16 @@
 #include <unistd.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <string>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "absl/time/time.h"
+#include "base/clock.h"
 #include "base/unique_fd.h"
 #include "gtest/gtest.h"
 #include "tests/support/test_dir.h"
@@ -50,6 +55,22 @@ TEST(ServiceManagerTest, AbstractAddressIsUnderstood) {
   const UniqueFd end = Listen(address);
   ServiceManager(address, "").Tell("STOPPING=1");
   EXPECT_EQ(Receive(end), "STOPPING=1");
+}
+
+TEST(ServiceManagerTest, ReloadIsToldWithItsTimeByTheMonotonicClock) {
+  const TestDir dir;
+  const UniqueFd end = Listen(dir.File("notify"));
+  const absl::Time before = Clock::Real().Now();
+  ServiceManager(dir.File("notify"), "").TellReloading();
+  const absl::Time after = Clock::Real().Now();
+  const std::string told = Receive(end);
+  absl::string_view number = told;
+  ASSERT_TRUE(absl::ConsumePrefix(&number, "RELOADING=1\nMONOTONIC_USEC="))
+      << told;
+  int64_t usec = 0;
+  ASSERT_TRUE(absl::SimpleAtoi(number, &usec)) << told;
+  EXPECT_GE(usec, absl::ToUnixMicros(before));
+  EXPECT_LE(usec, absl::ToUnixMicros(after));
 }
 
 TEST(ServiceManagerTest, WithoutOneNothingHappens) {

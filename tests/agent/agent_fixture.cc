@@ -2,11 +2,13 @@
 
 #include <sys/stat.h>
 
+#include <cstdio>
 #include <fstream>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "base/clock.h"
 #include "tests/testcases/workload.h"
 #include "tests/testcases/workloads.h"
@@ -26,23 +28,36 @@ void AgentTest::StartAgent(const std::string& fault, const std::string& policy,
                                    socket_,
                                    "--store",
                                    ckpt_.store(),
-                                   "--policy"};
-  const std::string file = ckpt_.dir().File("policy");
-  std::ofstream(file) << (policy.empty()
-                              ? "rule { local_user: '0' verb: ALL cgroup: '/' }"
-                              : policy);
-  ASSERT_EQ(::chmod(file.c_str(), 0600), 0);
-  argv.push_back(file);
+                                   "--policy",
+                                   ckpt_.dir().File("policy")};
+  ASSERT_NO_FATAL_FAILURE(WritePolicy(
+      policy.empty() ? "rule { local_user: '0' verb: ALL cgroup: '/' }"
+                     : policy));
   argv.insert(argv.end(), flags.begin(), flags.end());
   agent_ = std::make_unique<RunningCkpt>(argv, fault);
-  const absl::Time deadline = Soon();
-  while (!absl::StrContains(AgentLog(), "listens on")) {
-    ASSERT_LT(Clock::Real().Now(), deadline) << AgentLog();
-    Clock::Real().Sleep(kPoll);
-  }
+  ASSERT_NO_FATAL_FAILURE(AwaitInLog("listens on"));
   // Whoever may not: the policy is to tell, not the file's mode.
   ASSERT_EQ(::chmod(socket_.c_str(), 0666), 0);
   ASSERT_EQ(::chmod(ckpt_.dir().path().c_str(), 0755), 0);
+}
+
+void AgentTest::WritePolicy(const std::string& text, mode_t mode) {
+  const std::string file = ckpt_.dir().File("policy");
+  const std::string next = file + ".new";
+  std::ofstream(next) << text;
+  ASSERT_EQ(::chmod(next.c_str(), mode), 0);
+  ASSERT_EQ(std::rename(next.c_str(), file.c_str()), 0);
+}
+
+void AgentTest::AwaitInLog(const std::string& text, int times) {
+  const absl::Time deadline = Soon();
+  while (true) {
+    const std::string log = AgentLog();
+    const std::vector<std::string> around = absl::StrSplit(log, text);
+    if (around.size() > static_cast<size_t>(times)) return;
+    ASSERT_LT(Clock::Real().Now(), deadline) << log;
+    Clock::Real().Sleep(kPoll);
+  }
 }
 
 void AgentTest::StartJob(CgroupVersion version, const std::string& workload,
@@ -90,16 +105,21 @@ CommandResult AgentTest::CkptWith(const std::string& store,
   return {.exit_status = -1, .out = "", .err = ""};
 }
 
-CommandResult AgentTest::AskAsNobody(std::vector<std::string> words) const {
+std::vector<std::string> AgentTest::WordsAsNobody(
+    std::vector<std::string> words) const {
   // The build's directories are not for everybody.
   const std::string copy = ckpt_.dir().File("ckpt");
   (void)RunCommand({"cp", "--dereference", CkptRunner::Binary(), copy});
-  std::vector<std::string> argv = {"setpriv", "--reuid", "65534",
-                                   "--regid", "65534",   "--clear-groups",
-                                   copy};
+  std::vector<std::string> argv = {"/usr/bin/env",   "setpriv", "--reuid",
+                                   "65534",          "--regid", "65534",
+                                   "--clear-groups", copy};
   const std::vector<std::string> asked = Words(std::move(words));
   argv.insert(argv.end(), asked.begin() + 1, asked.end());
-  const auto result = RunCommand(argv);
+  return argv;
+}
+
+CommandResult AgentTest::AskAsNobody(std::vector<std::string> words) const {
+  const auto result = RunCommand(WordsAsNobody(std::move(words)));
   if (result.ok()) return *result;
   ADD_FAILURE() << result.status();
   return {.exit_status = -1, .out = "", .err = ""};

@@ -32,6 +32,12 @@ class AgentTest : public testing::Test {
   void StartAgent(const std::string& fault = "", const std::string& policy = "",
                   const std::vector<std::string>& flags = {});
 
+  // Puts another policy file in place of the agent's, which it does not read by
+  // itself.
+  void WritePolicy(const std::string& text, mode_t mode = 0600);
+  // Until the agent has written `text` so often.
+  void AwaitInLog(const std::string& text, int times = 1);
+
   void StartJob(CgroupVersion version, const std::string& workload,
                 std::vector<std::string> args = {});
 
@@ -39,6 +45,7 @@ class AgentTest : public testing::Test {
   void ExpectJobRuns();
 
   std::vector<std::string> Words(std::vector<std::string> words) const;
+  std::vector<std::string> WordsAsNobody(std::vector<std::string> words) const;
   // ckpt VERB ... --node, as this user.
   CommandResult Ask(std::vector<std::string> words) const;
   // The same as nobody (uid 65534).
