@@ -4,6 +4,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/time/time.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -50,15 +51,14 @@ absl::Status MigrationLab::SetUp(int nodes) {
     certificates_[node - 1] = ca_.Make(
         absl::StrCat("node", node, ",", network_->node(node).address()));
   }
-  CKPT_ASSIGN_OR_RETURN(
-      const UniqueFd policy,
-      OpenAt(AT_FDCWD, dir_.File("policy"), O_WRONLY | O_CREAT, 0600));
-  return WriteAll(policy.get(),
-                  "rule { client: 'node1' client: 'node2' verb: RECEIVE "
-                  "verb: PUSH cgroup: '/' }\n"
-                  "rule { local_user: '0' client: 'controller' verb: ALL "
-                  "cgroup: '/' }\n",
-                  "policy");
+  return WritePolicy(kPolicy);
+}
+
+absl::Status MigrationLab::WritePolicy(const std::string& policy) const {
+  CKPT_ASSIGN_OR_RETURN(const UniqueFd file,
+                        OpenAt(AT_FDCWD, dir_.File("policy"),
+                               O_WRONLY | O_CREAT | O_TRUNC, 0600));
+  return WriteAll(file.get(), policy, "policy");
 }
 
 std::string MigrationLab::Log(int node) const {
@@ -137,6 +137,22 @@ absl::Status MigrationLab::KillAgent(int node) {
   CKPT_RETURN_IF_ERROR(network_->node(node).RunOrError(
       {"kill", "-9", absl::StrCat(agents_[node - 1])}));
   return AwaitAgentGone(node);
+}
+
+absl::Status MigrationLab::ReloadPolicy(int node, const std::string& policy) {
+  const auto reloads = [&] {
+    return std::vector<std::string>(
+               absl::StrSplit(Log(node), "policy reloaded"))
+        .size();
+  };
+  const size_t before = reloads();
+  CKPT_RETURN_IF_ERROR(WritePolicy(policy));
+  CKPT_RETURN_IF_ERROR(network_->node(node).RunOrError(
+      {"kill", "-HUP", absl::StrCat(agents_[node - 1])}));
+  return Await([&] { return reloads() > before; })
+             ? absl::OkStatus()
+             : absl::DeadlineExceededError(
+                   absl::StrCat("the policy is not reloaded: ", Log(node)));
 }
 
 absl::Status MigrationLab::StartJob(const std::string& workload,

@@ -30,6 +30,13 @@ namespace ckpt {
 
 class MigrationLab {
  public:
+  // Of both nodes: they may receive from each other, and "controller" may do
+  // all.
+  static constexpr char kPolicy[] =
+      "rule { client: 'node1' client: 'node2' verb: RECEIVE verb: PUSH "
+      "cgroup: '/' }\n"
+      "rule { local_user: '0' client: 'controller' verb: ALL cgroup: '/' }\n";
+
   explicit MigrationLab(CgroupVersion version) : version_(version) {}
 
   // With `nodes` nodes: those above 2 have no agent, and no group.
@@ -44,6 +51,8 @@ class MigrationLab {
   // Waits for one that a fault has stopped.
   absl::Status AwaitAgentStopped(int node);
   absl::Status ContinueAgent(int node);
+  // Has a running agent take another policy: kPolicy, or one of a test's own.
+  absl::Status ReloadPolicy(int node, const std::string& policy);
 
   // Starts the workload at node 1 and waits until it runs.  `private_files`:
   // what it maps is a file that node 2 does not have.
@@ -92,6 +101,7 @@ class MigrationLab {
 
  private:
   std::vector<std::string> MigrationWords(int from, const std::string& id);
+  absl::Status WritePolicy(const std::string& policy) const;
   // Nothing but the journals.
   bool IsSettled(int node) const;
 
