@@ -59,6 +59,13 @@ uint16_t TableType(int what) {
   return static_cast<uint16_t>(NFNL_SUBSYS_NFTABLES << 8 | what);
 }
 
+// The kernel takes a removal without a name for one of all tables.
+absl::Status CheckName(const std::string& table) {
+  if (!table.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      "a network lock is a table with a name; nothing was done");
+}
+
 // A change of tables is a batch of its own.
 std::string Removal(const std::string& table, uint16_t flags) {
   return absl::StrCat(
@@ -104,6 +111,7 @@ absl::StatusOr<UniqueFd> OpenNetfilter() {
 }
 
 absl::StatusOr<bool> NetworkLockExists(const std::string& table) {
+  CKPT_RETURN_IF_ERROR(CheckName(table));
   CKPT_ASSIGN_OR_RETURN(
       const int error,
       Ask(Message(TableType(NFT_MSG_GETTABLE), 0, NFPROTO_INET, 0, table)));
@@ -113,13 +121,14 @@ absl::StatusOr<bool> NetworkLockExists(const std::string& table) {
 }
 
 absl::Status RemoveNetworkLock(const std::string& table) {
+  CKPT_RETURN_IF_ERROR(CheckName(table));
   CKPT_ASSIGN_OR_RETURN(const int error, Ask(Removal(table, NLM_F_ACK)));
   if (error == 0 || error == ENOENT) return absl::OkStatus();
   return ErrnoToStatus(error, "remove the table of nftables", table);
 }
 
 std::string RemovalMessage(const std::string& table) {
-  return Removal(table, 0);
+  return table.empty() ? "" : Removal(table, 0);
 }
 
 }  // namespace ckpt::criu

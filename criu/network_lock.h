@@ -19,19 +19,22 @@
 
 namespace ckpt::criu {
 
+// All of the following: InvalidArgument when there is no name, PermissionDenied
+// without CAP_NET_ADMIN, and else the code of the errno that the kernel answers
+// with; nothing is changed then.
+
 // The table, of the family inet, that the CRIU of `run_id` (of the image's
-// inventory) has made; "" if there is none.  Internal: the kernel does not
-// tell.
+// inventory) has made; "" if there is none.
 absl::StatusOr<std::string> FindNetworkLock(const std::string& run_id);
 
-// Internal: the kernel does not tell.
 absl::StatusOr<bool> NetworkLockExists(const std::string& table);
 
 // OK: there is no such table any more.
 absl::Status RemoveNetworkLock(const std::string& table);
 
 // For a guardian: RemovalMessage(), written to such a socket at once, removes
-// the table.
+// the table from the network namespace in which the socket was opened.  ""
+// without a name.
 absl::StatusOr<UniqueFd> OpenNetfilter();
 std::string RemovalMessage(const std::string& table);
 
