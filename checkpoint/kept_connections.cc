@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -14,8 +15,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstddef>
+#include <cstdint>
 #include <cstring>
-#include <set>
 
 #include "absl/memory/memory.h"
 #include "absl/strings/match.h"
@@ -42,6 +44,7 @@ int Option(int fd, int level, int name) {
 // An address of IPv4 that is dressed up as one of IPv6 is shown as it is.
 void Show(const sockaddr_storage& end, std::string* address, uint32_t* port) {
   char text[INET6_ADDRSTRLEN] = "";
+  *port = 0;
   if (end.ss_family == AF_INET) {
     const auto& in = reinterpret_cast<const sockaddr_in&>(end);
     ::inet_ntop(AF_INET, &in.sin_addr, text, sizeof(text));
@@ -92,32 +95,57 @@ bool IsLoopback(const Address& address) {
                      sizeof(in6addr_loopback)) == 0;
 }
 
-// False only if the kernel says that it is not an address of this node.
+struct Answer {
+  alignas(nlmsghdr) char bytes[4096];
+};
+
+// What netlink answers, in `answer`; null: nothing.
+const nlmsghdr* Ask(int protocol, const nlmsghdr& question, Answer& answer) {
+  const UniqueFd fd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol));
+  if (!fd.ok()) return nullptr;
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &kPatience, sizeof kPatience);
+  if (::send(fd.get(), &question, question.nlmsg_len, 0) < 0) return nullptr;
+  const ssize_t size = ::recv(fd.get(), answer.bytes, sizeof(answer.bytes), 0);
+  const auto* const header = reinterpret_cast<const nlmsghdr*>(answer.bytes);
+  return size > 0 && NLMSG_OK(header, static_cast<size_t>(size)) ? header
+                                                                 : nullptr;
+}
+
+// False only if the kernel says that packets to the address are not for this
+// node.  (Where ip_nonlocal_bind is on, bind() would not tell.)
 bool MayBeHere(const Address& address) {
-  const UniqueFd fd(::socket(address.family, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  if (!fd.ok()) return true;
-  sockaddr_storage place = {};
-  socklen_t size = sizeof(sockaddr_in);
-  place.ss_family = static_cast<sa_family_t>(address.family);
-  if (address.family == AF_INET) {
-    auto& in = reinterpret_cast<sockaddr_in&>(place);
-    std::memcpy(&in.sin_addr, address.words, sizeof(in.sin_addr));
-  } else {
-    auto& in = reinterpret_cast<sockaddr_in6&>(place);
-    std::memcpy(&in.sin6_addr, address.words, sizeof(in.sin6_addr));
-    size = sizeof(sockaddr_in6);
+  const bool four = address.family == AF_INET;
+  const size_t bytes = four ? sizeof(in_addr) : sizeof(in6_addr);
+  struct {
+    nlmsghdr header;
+    rtmsg about;
+    rtattr to;
+    uint32_t words[4];
+  } question = {};
+  question.header.nlmsg_len =
+      static_cast<uint32_t>(offsetof(decltype(question), words) + bytes);
+  question.header.nlmsg_type = RTM_GETROUTE;
+  question.header.nlmsg_flags = NLM_F_REQUEST;
+  question.about.rtm_family = static_cast<uint8_t>(address.family);
+  question.about.rtm_dst_len = static_cast<uint8_t>(8 * bytes);
+  question.to.rta_type = RTA_DST;
+  question.to.rta_len = static_cast<uint16_t>(RTA_LENGTH(bytes));
+  std::memcpy(question.words, address.words, bytes);
+  Answer answer;
+  const nlmsghdr* const header = Ask(NETLINK_ROUTE, question.header, answer);
+  if (header == nullptr) return true;
+  if (header->nlmsg_type == NLMSG_ERROR) {
+    const int error = -static_cast<const nlmsgerr*>(NLMSG_DATA(header))->error;
+    return error != ENETUNREACH && error != EHOSTUNREACH;
   }
-  return ::bind(fd.get(), reinterpret_cast<sockaddr*>(&place), size) == 0 ||
-         errno != EADDRNOTAVAIL;
+  return header->nlmsg_type != RTM_NEWROUTE ||
+         static_cast<const rtmsg*>(NLMSG_DATA(header))->rtm_type != RTN_UNICAST;
 }
 
 // Whether a socket here is that end of the connection.
 bool HasSocket(const v1::KeptConnection& connection, const Address& local) {
-  const UniqueFd fd(
-      ::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
   const Address remote = Parse(connection.remote_address());
-  if (!fd.ok() || remote.family != local.family) return false;
-  ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &kPatience, sizeof kPatience);
+  if (remote.family != local.family) return false;
   struct {
     nlmsghdr header;
     inet_diag_req_v2 about;
@@ -134,17 +162,14 @@ bool HasSocket(const v1::KeptConnection& connection, const Address& local) {
   std::memcpy(id.idiag_src, local.words, sizeof(id.idiag_src));
   std::memcpy(id.idiag_dst, remote.words, sizeof(id.idiag_dst));
   id.idiag_cookie[0] = id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
-  alignas(nlmsghdr) char answer[4096];
-  if (::send(fd.get(), &question, sizeof(question), 0) < 0) return false;
-  const ssize_t size = ::recv(fd.get(), answer, sizeof(answer), 0);
-  if (size < static_cast<ssize_t>(NLMSG_LENGTH(sizeof(inet_diag_msg)))) {
-    return false;
-  }
-  const auto* const header = reinterpret_cast<const nlmsghdr*>(answer);
-  if (header->nlmsg_type != SOCK_DIAG_BY_FAMILY) return false;
+  Answer answer;
+  const nlmsghdr* const header =
+      Ask(NETLINK_SOCK_DIAG, question.header, answer);
   // Where there is none, the kernel answers with who listens.
-  return static_cast<const inet_diag_msg*>(NLMSG_DATA(header))->idiag_state !=
-         kTcpListen;
+  return header != nullptr && header->nlmsg_type == SOCK_DIAG_BY_FAMILY &&
+         header->nlmsg_len >= NLMSG_LENGTH(sizeof(inet_diag_msg)) &&
+         static_cast<const inet_diag_msg*>(NLMSG_DATA(header))->idiag_state !=
+             kTcpListen;
 }
 
 }  // namespace
@@ -152,8 +177,10 @@ bool HasSocket(const v1::KeptConnection& connection, const Address& local) {
 absl::StatusOr<std::unique_ptr<KeptConnections>> KeptConnections::Open(
     const std::vector<pid_t>& pids, int image_dir_fd) {
   auto kept = absl::WrapUnique(new KeptConnections);
+  // Several descriptors, of several processes, may be of one socket.
+  std::set<std::string> seen;
   for (const pid_t pid : pids) {
-    CKPT_RETURN_IF_ERROR(kept->TakeSocketsOf(pid));
+    CKPT_RETURN_IF_ERROR(kept->TakeSocketsOf(pid, seen));
   }
   if (!kept->sockets_.empty() && image_dir_fd >= 0) {
     CKPT_RETURN_IF_ERROR(kept->FindLock(image_dir_fd));
@@ -161,7 +188,8 @@ absl::StatusOr<std::unique_ptr<KeptConnections>> KeptConnections::Open(
   return kept;
 }
 
-absl::Status KeptConnections::TakeSocketsOf(pid_t pid) {
+absl::Status KeptConnections::TakeSocketsOf(pid_t pid,
+                                            std::set<std::string>& seen) {
   const std::string directory = absl::StrCat("/proc/", pid, "/fd");
   const auto names = ListDirectory(directory);
   if (!names.ok()) return absl::OkStatus();  // a zombie
@@ -171,7 +199,7 @@ absl::Status KeptConnections::TakeSocketsOf(pid_t pid) {
     const auto link = ReadLink(absl::StrCat(directory, "/", name));
     int number = 0;
     if (!link.ok() || !absl::StartsWith(*link, "socket:") ||
-        !absl::SimpleAtoi(name, &number)) {
+        !absl::SimpleAtoi(name, &number) || !seen.insert(*link).second) {
       continue;
     }
     UniqueFd socket(

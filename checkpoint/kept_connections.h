@@ -15,6 +15,7 @@
 #include <sys/types.h>
 
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -45,7 +46,8 @@ class KeptConnections {
 
  private:
   KeptConnections() = default;
-  absl::Status TakeSocketsOf(pid_t pid);
+  // But those that are `seen`: "socket:[7]".
+  absl::Status TakeSocketsOf(pid_t pid, std::set<std::string>& seen);
   absl::Status FindLock(int image_dir_fd);
 
   std::vector<UniqueFd> sockets_;
