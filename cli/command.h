@@ -22,9 +22,6 @@ struct Context {
   std::function<absl::Status(const google::protobuf::Message& report,
                              const std::string& text)>
       emit;
-  // Tells of an error and ends this process, by any thread and whatever the
-  // others wait for.  Never null.
-  std::function<void(const absl::Status& status)> end_now;
 };
 
 // How a report gets to standard output where that is part of the operation:

@@ -183,17 +183,11 @@ int Execute(const Command& command, const std::vector<std::string>& words) {
   }
   CatchSignals();
   const auto output = command.run(
-      *arguments,
-      {.cancel = interrupted,
-       .emit =
-           [json](const google::protobuf::Message& report,
-                  const std::string& text) { return Emit(report, text, json); },
-       .end_now =
-           [&](const absl::Status& status) {
-             const int exit_status = failure(Fail(command.name, status, json));
-             std::fflush(stdout);
-             ::_exit(exit_status);
-           }});
+      *arguments, {.cancel = interrupted,
+                   .emit = [json](const google::protobuf::Message& report,
+                                  const std::string& text) {
+                     return Emit(report, text, json);
+                   }});
   // Who has changed something must tell by the exit status that it is done,
   // be it that nobody reads the report.
   if (command.needs_root) ::signal(SIGPIPE, SIG_IGN);

@@ -1,14 +1,10 @@
 #include "cli/transfer.h"
 
-#include <poll.h>
-
 #include <cstdio>
 #include <memory>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "base/cancellation.h"
-#include "base/on_cancel.h"
 #include "base/status.h"
 #include "cli/common.h"
 #include "cli/operation_printer.h"
@@ -18,35 +14,6 @@
 
 namespace ckpt::cli {
 namespace {
-
-constexpr int kGiveUpMs = 1500;
-
-// Ends ckpt when it was cancelled and a call does not end: gRPC keeps who
-// writes to a node waiting for as long as that takes nothing from its socket.
-// What has arrived is kept whenever a sender dies.
-class GiveUp {
- public:
-  explicit GiveUp(const Context& context)
-      : on_cancel_(context.cancel, [this, &context] {
-          pollfd fd = {ended_.fd(), POLLIN, 0};
-          int ready = 0;
-          do {
-            ready = ::poll(&fd, 1, kGiveUpMs);
-          } while (ready < 0);
-          if (ready > 0) return;
-          context.end_now(absl::CancelledError(
-              "the transfer was cancelled, while the other node took nothing; "
-              "what has arrived is kept for a day: the same command goes on "
-              "from there, or tells that all is there"));
-        }) {}
-  ~GiveUp() { ended_.Cancel(); }
-  GiveUp(const GiveUp&) = delete;
-  GiveUp& operator=(const GiveUp&) = delete;
-
- private:
-  Cancellation ended_;
-  const OnCancel on_cancel_;  // the last: it uses the other
-};
 
 // The last part of a path.
 std::string NameOf(const std::string& image) {
@@ -91,7 +58,6 @@ absl::StatusOr<v1::TransferReport> PushImage(const ImageStore& store,
   CKPT_ASSIGN_OR_RETURN(const transfer::TransferOptions options,
                         TransferFlags(arguments, context));
   const auto link = rpc::MakeImageLink(NodeOptions(arguments, node));
-  const GiveUp give_up(context);
   return transfer::Push::Begin(
              *link,
              transfer::AnnouncementOf(opened.manifest(),

@@ -12,6 +12,7 @@
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
 #include "base/status.h"
+#include "grpc/grpc.h"
 #include "grpc/support/log.h"
 #include "grpcpp/create_channel.h"
 #include "grpcpp/security/credentials.h"
@@ -95,6 +96,10 @@ void KeepGrpcQuiet() {
 
 absl::StatusOr<std::shared_ptr<Channel>> Channel::Open(
     const ChannelOptions& options) {
+  // For as long as this process lives.  Where gRPC is not used any more it ends
+  // its threads, and one may be waiting for 10 s (its tcp_posix.cc,
+  // run_poller).
+  [[maybe_unused]] static const bool kInUse = (::grpc_init(), true);
   const bool is_remote = !absl::StartsWith(options.node, kUnix);
   if (!is_remote) {
     if (options.node == kUnix) {

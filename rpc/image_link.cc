@@ -8,17 +8,21 @@
 #include "grpcpp/support/sync_stream.h"
 #include "proto/agent.grpc.pb.h"
 #include "rpc/channel.h"
+#include "rpc/push_call.h"
 
 namespace ckpt::rpc {
 namespace {
 
+absl::StatusOr<std::shared_ptr<Channel>> OpenChannel(
+    const ClientOptions& options) {
+  return Channel::Open(
+      {.node = options.node, .tls = options.tls, .own_connection = true});
+}
+
 // One call on a channel of its own; or the reason why there is none.
 class Call {
  public:
-  explicit Call(const ClientOptions& options)
-      : channel_(Channel::Open({.node = options.node,
-                                .tls = options.tls,
-                                .own_connection = true})) {
+  explicit Call(const ClientOptions& options) : channel_(OpenChannel(options)) {
     if (channel_.ok()) stub_ = v1::Agent::NewStub((*channel_)->grpc());
   }
 
@@ -35,46 +39,22 @@ class Call {
   grpc::ClientContext context_;
 };
 
-// The calls below begin with the first that is done with them: gRPC waits for
-// the connection then, and whoever cancels must have the stream already.
-
-class GrpcPush : public transfer::PushStream {
+// A push to a node that there is no way to.
+class NoPush : public transfer::PushStream {
  public:
-  explicit GrpcPush(const ClientOptions& options) : call_(options) {}
-  ~GrpcPush() override {
-    if (stream_ == nullptr || finished_) return;
-    call_.context().TryCancel();
-    (void)stream_->Finish();
-  }
+  explicit NoPush(absl::Status why) : why_(std::move(why)) {}
 
-  bool Write(const v1::PushRequest& request) override {
-    return Begin() && stream_->Write(request);
-  }
-  bool Read(v1::PushReply* reply) override {
-    return Begin() && stream_->Read(reply);
-  }
-  absl::Status Finish() override {
-    if (!Begin()) return call_.status();
-    finished_ = true;
-    stream_->WritesDone();
-    return call_.Describe(stream_->Finish());
-  }
-  void Cancel() override { call_.context().TryCancel(); }
+  bool Write(v1::PushRequest /*request*/) override { return false; }
+  bool Read(v1::PushReply* /*reply*/) override { return false; }
+  absl::Status Finish() override { return why_; }
+  void Cancel() override {}
 
  private:
-  bool Begin() {
-    if (stream_ == nullptr && call_.stub() != nullptr) {
-      stream_ = call_.stub()->PushImage(&call_.context());
-    }
-    return stream_ != nullptr;
-  }
-
-  Call call_;
-  std::unique_ptr<grpc::ClientReaderWriter<v1::PushRequest, v1::PushReply>>
-      stream_;
-  bool finished_ = false;
+  const absl::Status why_;
 };
 
+// The call begins with the first that is done with it: gRPC waits for the
+// connection then, and whoever cancels must have the stream already.
 class GrpcPull : public transfer::PullStream {
  public:
   GrpcPull(const ClientOptions& options, const v1::PullRequest& request)
@@ -114,7 +94,9 @@ class GrpcLink : public transfer::Link {
   explicit GrpcLink(ClientOptions options) : options_(std::move(options)) {}
 
   std::unique_ptr<transfer::PushStream> OpenPush() override {
-    return std::make_unique<GrpcPush>(options_);
+    auto channel = OpenChannel(options_);
+    if (!channel.ok()) return std::make_unique<NoPush>(channel.status());
+    return StartPushCall(*std::move(channel));
   }
   std::unique_ptr<transfer::PullStream> OpenPull(
       const v1::PullRequest& request) override {

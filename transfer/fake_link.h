@@ -77,8 +77,7 @@ class FakeLink : public Link {
                 return absl::OkStatus();
               })) {}
 
-    bool Write(const v1::PushRequest& request) override {
-      v1::PushRequest sent = request;
+    bool Write(v1::PushRequest sent) override {
       const absl::Status passed =
           link_.Pass(sent.has_chunk() ? sent.mutable_chunk() : nullptr);
       if (!passed.ok()) return End(passed);

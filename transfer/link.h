@@ -17,7 +17,7 @@ class PushStream {
 
   // Blocks while the receiver is slower.  False: the call has ended, and
   // Finish() tells why.
-  virtual bool Write(const v1::PushRequest& request) = 0;
+  virtual bool Write(v1::PushRequest request) = 0;
   // The next answer; false: as Write().
   virtual bool Read(v1::PushReply* reply) = 0;
   // Says that nothing more comes, and waits for the call's end.

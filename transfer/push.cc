@@ -176,15 +176,16 @@ absl::StatusOr<v1::ArrivalState> PushImpl::Announce(PushStream& stream,
   *request.mutable_begin() = announcement_;
   request.mutable_begin()->set_further_stream(further);
   v1::PushReply reply;
-  if (!stream.Write(request) || !stream.Read(&reply)) return EndOf(stream);
+  if (!stream.Write(std::move(request)) || !stream.Read(&reply))
+    return EndOf(stream);
   return reply.state();
 }
 
 absl::Status PushImpl::SendChunks(PushStream& stream) {
   Clock& clock = Clock::Real();
   ChunkSource source(feed_, dir_fd_);
-  v1::PushRequest request;
   while (true) {
+    v1::PushRequest request;
     CKPT_ASSIGN_OR_RETURN(const bool more,
                           source.Next(request.mutable_chunk()));
     const uint64_t done = source.TakeDone();
@@ -192,10 +193,11 @@ absl::Status PushImpl::SendChunks(PushStream& stream) {
       meter_.Add({.done = done, .wire = 0});
       return absl::OkStatus();
     }
+    const uint64_t wire = request.chunk().data().size();
     const absl::Time start = clock.Now();
-    if (!stream.Write(request)) return EndOf(stream);
+    if (!stream.Write(std::move(request))) return EndOf(stream);
     source.Sent(clock.Now() - start);
-    meter_.Add({.done = done, .wire = request.chunk().data().size()});
+    meter_.Add({.done = done, .wire = wire});
   }
 }
 
@@ -207,7 +209,8 @@ absl::Status PushImpl::Commit(PushStream& stream) {
   }
   v1::PushReply reply;
   commit_sent_ = true;
-  if (!stream.Write(request) || !stream.Read(&reply)) return EndOf(stream);
+  if (!stream.Write(std::move(request)) || !stream.Read(&reply))
+    return EndOf(stream);
   CKPT_RETURN_IF_ERROR(stream.Finish());
   report_.set_image(reply.result().image());
   report_.set_image_id(reply.result().image_id());
@@ -256,7 +259,7 @@ absl::Status PushImpl::Discard() {
   CKPT_RETURN_IF_ERROR(Announce(*stream, /*further=*/true).status());
   v1::PushRequest request;
   request.set_discard(true);
-  if (!stream->Write(request)) return EndOf(*stream);
+  if (!stream->Write(std::move(request))) return EndOf(*stream);
   return stream->Finish();
 }
 
