@@ -14,7 +14,7 @@
 namespace ckpt::rpc {
 namespace {
 
-// How long it is waited for a proper end after Cancel().
+// How long each wait goes on for a proper end after Cancel().
 constexpr absl::Duration kEndLimit = absl::Milliseconds(500);
 
 // Belongs to gRPC and to the stream; who is the last to be done with it
@@ -127,9 +127,10 @@ bool PushReactor::Read(v1::PushReply* reply) {
 grpc::Status PushReactor::Finish() {
   const absl::MutexLock lock(&mutex_);
   if (Await(writing_, false) && !broken_) StartWritesDone();
-  LetEnd();
-  // What nobody asked for keeps a call from ending.
+  // What nobody asked for keeps a call from ending.  While the hold is there:
+  // without it gRPC may be done with the call already.
   if (has_reply_) ReadOn();
+  LetEnd();
   if (Await(done_, true)) return status_;
   return {grpc::StatusCode::CANCELLED,
           "the call was cancelled while the node took nothing"};

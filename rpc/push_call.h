@@ -16,7 +16,8 @@ namespace ckpt::rpc {
 
 // Begins a call, and does not wait for the node.  Write() returns when the
 // message before has been taken: one is on its way meanwhile.  Once Cancel()
-// was called nothing waits for longer than half a second.
+// was called, Write() and Read() wait for no longer than half a second, and
+// Finish() for no longer than one.
 std::unique_ptr<transfer::PushStream> StartPushCall(
     std::shared_ptr<Channel> channel);
 

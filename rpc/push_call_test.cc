@@ -63,7 +63,8 @@ class PushCallTest : public testing::Test {
   std::weak_ptr<Channel> channel_;
 };
 
-// Answers the first message, and the commit; counts what comes in between.
+// Answers the first message, and the commit; counts what comes in between.  A
+// further stream it ends with the first answer.
 class Receiving : public v1::Agent::Service {
  public:
   grpc::Status PushImage(
@@ -77,6 +78,9 @@ class Receiving : public v1::Agent::Service {
       if (request.has_begin()) {
         reply.mutable_state()->set_committed(true);
         stream->Write(reply);
+        if (request.begin().further_stream()) {
+          return {grpc::StatusCode::DATA_LOSS, "as soon as it was answered"};
+        }
       } else if (request.has_commit()) {
         reply.mutable_result()->set_image("there");
         stream->Write(reply);
@@ -143,6 +147,20 @@ TEST_F(ReceivedCallTest, AnswersThatNobodyReadsDoNotKeepItFromEnding) {
   commit.mutable_commit();
   ASSERT_TRUE(call->Write(commit));
   EXPECT_EQ(call->Finish(), absl::OkStatus());
+}
+
+TEST_F(ReceivedCallTest, EndBehindAnAnswerThatNobodyReadsIsTold) {
+  auto call = Call();
+  v1::PushRequest begin;
+  begin.mutable_begin()->set_further_stream(true);
+  ASSERT_TRUE(call->Write(begin));
+  // Until the end is here.
+  while (call->Write(ChunkOf(1))) {
+  }
+  const absl::Status ended = call->Finish();
+  EXPECT_EQ(ended.code(), absl::StatusCode::kDataLoss) << ended;
+  call = nullptr;
+  ExpectGone();
 }
 
 TEST_F(ReceivedCallTest, ErrorsOfTheNodeEndIt) {
