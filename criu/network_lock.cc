@@ -116,7 +116,8 @@ absl::StatusOr<bool> NetworkLockExists(const std::string& table) {
       const int error,
       Ask(Message(TableType(NFT_MSG_GETTABLE), 0, NFPROTO_INET, 0, table)));
   if (error == 0) return true;
-  if (error == ENOENT) return false;
+  // EINVAL: this kernel has no nftables (net/netfilter/nfnetlink.c).
+  if (error == ENOENT || error == EINVAL) return false;
   return ErrnoToStatus(error, "look for the table of nftables", table);
 }
 
