@@ -12,12 +12,14 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "tests/node/node.h"
 #include "tests/node/node_network.h"
 #include "tests/support/job.h"
@@ -41,6 +43,12 @@ class MigrationLab {
 
   // With `nodes` nodes: those above 2 have no agent, and no group.
   absl::Status SetUp(int nodes = 2);
+
+  // See NodeNetwork.
+  absl::Status SlowDown(int node, absl::Duration delay,
+                        int64_t bits_per_second) {
+    return network_->SlowDown(node, delay, bits_per_second);
+  }
 
   // The agent of a node; `faults` as $CKPT_FAULT.  Returns when it serves.
   absl::Status StartAgent(int node, const std::string& faults = "");

@@ -6,6 +6,7 @@
 
 #include <cstdio>
 #include <string>
+#include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -119,6 +120,37 @@ absl::Status NodeNetwork::Connect(const Node& node) {
       RunInSwitch({"ip", "link", "set", port, "master", "bridge", "up"}));
   CKPT_RETURN_IF_ERROR(node.AddAddress(node.address()));
   return node.RunOrError({"ip", "link", "set", "eth0", "up"});
+}
+
+absl::Status NodeNetwork::SlowDown(int number, absl::Duration delay,
+                                   int64_t bits_per_second) {
+  const std::string port = absl::StrCat("port", number);
+  if (bits_per_second > 0) {
+    // As tc-tbf(8) asks for: a timer's tick of data, and a queue.
+    const std::vector<std::string> limit = {
+        "root",  "tbf",   "rate",    absl::StrCat(bits_per_second, "bit"),
+        "burst", "128kb", "latency", "200ms"};
+    std::vector<std::string> there = {"/sbin/tc", "qdisc", "add", "dev", port};
+    std::vector<std::string> back = {"/sbin/tc", "qdisc", "add", "dev", "eth0"};
+    there.insert(there.end(), limit.begin(), limit.end());
+    back.insert(back.end(), limit.begin(), limit.end());
+    CKPT_RETURN_IF_ERROR(RunInSwitch(there));
+    CKPT_RETURN_IF_ERROR(node(number).RunOrError(back));
+  }
+  if (delay <= absl::ZeroDuration()) return absl::OkStatus();
+  // eth0 - port - the line - line - plug - bridge
+  const std::string line = absl::StrCat("line", number);
+  const std::string plug = absl::StrCat("plug", number);
+  CKPT_RETURN_IF_ERROR(RunInSwitch({"ip", "link", "add", "name", line, "type",
+                                    "veth", "peer", "name", plug}));
+  CKPT_RETURN_IF_ERROR(RunInSwitch({"ip", "link", "set", port, "nomaster"}));
+  CKPT_RETURN_IF_ERROR(
+      RunInSwitch({"ip", "link", "set", plug, "master", "bridge", "up"}));
+  CKPT_RETURN_IF_ERROR(RunInSwitch({"ip", "link", "set", line, "up"}));
+  CKPT_ASSIGN_OR_RETURN(auto started,
+                        DelayLine::Start(switch_pid_, port, line, delay));
+  lines_.push_back(std::move(started));
+  return absl::OkStatus();
 }
 
 std::vector<Node> NodeNetwork::FindNodes(pid_t maker) {

@@ -16,11 +16,15 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "tests/node/delay_line.h"
 #include "tests/node/node.h"
 
 namespace ckpt {
@@ -40,6 +44,12 @@ class NodeNetwork {
   NodeNetwork(const NodeNetwork&) = delete;
   NodeNetwork& operator=(const NodeNetwork&) = delete;
 
+  // Makes a node's link slow, both ways and for good: each frame takes `delay`
+  // more, and no more than so many bits pass in a second (0: as many as can).
+  // Not for a link that is slow already.
+  absl::Status SlowDown(int number, absl::Duration delay,
+                        int64_t bits_per_second = 0);
+
   int count() const { return static_cast<int>(nodes_.size()); }
   const Node& node(int number) const { return nodes_.at(number - 1); }
 
@@ -55,6 +65,7 @@ class NodeNetwork {
 
   pid_t switch_pid_ = -1;
   std::vector<Node> nodes_;
+  std::vector<std::unique_ptr<DelayLine>> lines_;
 };
 
 }  // namespace ckpt

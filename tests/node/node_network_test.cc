@@ -9,6 +9,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "base/clock.h"
@@ -125,6 +128,57 @@ TEST_F(NodeNetworkTest, AnAddressMovesWhenItIsAnnounced) {
   ASSERT_TRUE(node(2).AddAddress(kFloating).ok());
   ASSERT_TRUE(node(2).Announce(kFloating).ok());
   EXPECT_TRUE(Reaches(3, kFloating));
+}
+
+// Seconds for `bytes` from node 1 to node 2, and for an answer.
+double SecondsToSend(const Node& from, const Node& to, int bytes) {
+  Job::Options listen;
+  listen.argv = {"/usr/bin/python3", "-c",
+                 "import socket\n"
+                 "l = socket.create_server(('', 9))\n"
+                 "while True:\n"
+                 "  s, _ = l.accept()\n"
+                 "  while s.recv(65536): pass\n"
+                 "  s.send(b'y')\n"
+                 "  s.close()\n"};
+  if (!to.Start(listen).ok()) return -1;
+  const auto sent = from.Run(
+      {"/usr/bin/python3", "-c",
+       "import socket, sys, time\n"
+       "for _ in range(1000):\n"
+       "  start = time.monotonic()\n"
+       "  try: s = socket.create_connection((sys.argv[1], 9), 10); break\n"
+       "  except ConnectionRefusedError: time.sleep(0.01)\n"
+       "s.sendall(bytes(int(sys.argv[2])))\n"
+       "s.shutdown(socket.SHUT_WR)\n"
+       "assert s.recv(1) == b'y'\n"
+       "print(time.monotonic() - start)",
+       to.address(), absl::StrCat(bytes)});
+  double seconds = -1;
+  if (!sent.ok() ||
+      !absl::SimpleAtod(absl::StripAsciiWhitespace(sent->out), &seconds)) {
+    ADD_FAILURE() << (sent.ok() ? sent->err : sent.status().ToString());
+  }
+  return seconds;
+}
+
+TEST_F(NodeNetworkTest, DelayedLinkTakesItsTime) {
+  ASSERT_EQ(network_->SlowDown(1, absl::Milliseconds(50)), absl::OkStatus());
+  // The connection's first packets, and the data and the answer: two round
+  // trips.  Megabytes, so that the kernel has frames to cut up.
+  EXPECT_GE(SecondsToSend(node(1), node(2), 4 << 20), 4 * 0.050);
+  EXPECT_TRUE(Reaches(2, node(1).address()));
+  EXPECT_TRUE(Reaches(3, node(1).address()));
+}
+
+TEST_F(NodeNetworkTest, NarrowLinkIsNoFasterThanItIs) {
+  constexpr int kBits = 16'000'000;
+  ASSERT_EQ(network_->SlowDown(2, absl::Milliseconds(5), kBits),
+            absl::OkStatus());
+  constexpr int kBytes = 2 << 20;
+  // But for the first 128 KiB, which may come in one burst.
+  EXPECT_GE(SecondsToSend(node(1), node(2), kBytes),
+            (kBytes - (128 << 10)) * 8.0 / kBits);
 }
 
 TEST_F(NodeNetworkTest, NodesAreFoundByTheirMaker) {
