@@ -205,8 +205,8 @@ class StandstillTest : public PushCallTest {
     ASSERT_EQ(::bind(listener_.get(), reinterpret_cast<sockaddr*>(&address),
                      sizeof address),
               0)
-        << std::strerror(errno);
-    ASSERT_EQ(::listen(listener_.get(), 1), 0) << std::strerror(errno);
+        << "errno " << errno;
+    ASSERT_EQ(::listen(listener_.get(), 1), 0) << "errno " << errno;
   }
 
   // Takes the connection, and allows as much as HTTP/2 can (RFC 9113,
@@ -214,7 +214,7 @@ class StandstillTest : public PushCallTest {
   void Accept() {
     connection_ =
         UniqueFd(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-    ASSERT_TRUE(connection_.ok()) << std::strerror(errno);
+    ASSERT_TRUE(connection_.ok()) << "errno " << errno;
     constexpr absl::string_view kAllow(
         "\0\0\6\4\0\0\0\0\0"    // SETTINGS, of 6 bytes:
         "\0\4\x7f\xff\xff\xff"  // INITIAL_WINDOW_SIZE
