@@ -36,7 +36,7 @@ class ChunkSource {
   // Fills `chunk`; false: there are no more.
   absl::StatusOr<bool> Next(v1::ImageChunk* chunk);
 
-  // How long the sender had to wait when it sent the last.
+  // How long the last took to be sent.
   void Sent(absl::Duration time);
 
   // Bytes of the image that were dealt with since the last call, zeros too.

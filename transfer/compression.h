@@ -6,13 +6,10 @@
 //   ... compress and send ...
 //   chooser.Report({level, raw, sent, compress_time, send_time});
 //
-// A level costs, for each byte, the time of the compressor and that of the link
-// for what is left.  In a push one chunk is on its way while the next is
-// compressed, and what is measured of the link is only how much longer it took:
-// it seems faster than it is where levels above 0 are in use, so that they are
-// chosen rather too seldom than too often.  Now and then a neighbour is tried.
-// Incompressible data cost the compressor time and the link no less: they end
-// at level 0, none.
+// Compressing and sending follow each other in one thread; so a level costs,
+// for each byte, the time of the compressor and that of the link for what is
+// left.  Now and then a neighbour is tried.  Incompressible data cost the
+// compressor time and the link no less: they end at level 0, none.
 //
 // Thread-compatible.
 #ifndef CKPT_TRANSFER_COMPRESSION_H_
@@ -36,7 +33,7 @@ class CompressionChooser {
     size_t raw_bytes = 0;
     size_t sent_bytes = 0;
     absl::Duration encode_time = absl::ZeroDuration();
-    absl::Duration send_time = absl::ZeroDuration();  // that it was waited
+    absl::Duration send_time = absl::ZeroDuration();
   };
 
   // A level of kLevels, for the next chunk.
