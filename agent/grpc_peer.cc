@@ -24,6 +24,9 @@ namespace {
 // How long an answer may take.  A node that does not answer for so long counts
 // as lost; what it was asked for it may do all the same.
 constexpr absl::Duration kShortLimit = absl::Seconds(20);
+// Of what is said again later, and until then: whoever cancelled a migration,
+// or stops the agent, waits for it.
+constexpr absl::Duration kAbortLimit = absl::Seconds(5);
 constexpr absl::Duration kRestoreLimit = absl::Seconds(150);
 // Before the decision: rather give up than keep the job standing.
 constexpr int kSendAttempts = 3;
@@ -93,7 +96,7 @@ class GrpcPeer : public migrate::Peer {
 
   absl::Status Abort(const v1::MigrationRecord& record) override {
     push_ = nullptr;
-    return Call(&Stub::Abort, AboutRecord(record), kShortLimit, nullptr)
+    return Call(&Stub::Abort, AboutRecord(record), kAbortLimit, nullptr)
         .status();
   }
 

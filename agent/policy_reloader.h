@@ -8,7 +8,8 @@
 //                                  .log = &Log});
 //
 // In a thread of its own: looking up the users that a policy names may take
-// long, and is to hold up neither the watchdog nor a stop.
+// long, and is not to hold up the watchdog.  A stop waits for a load that is
+// under way (EndLimit bounds it).
 #ifndef CKPT_AGENT_POLICY_RELOADER_H_
 #define CKPT_AGENT_POLICY_RELOADER_H_
 

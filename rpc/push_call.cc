@@ -61,6 +61,7 @@ class PushReactor
 
   absl::Mutex mutex_;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  bool wrote_ ABSL_GUARDED_BY(mutex_) = false;  // the last time
   bool reading_ ABSL_GUARDED_BY(mutex_) = false;
   bool has_reply_ ABSL_GUARDED_BY(mutex_) = false;
   bool broken_ ABSL_GUARDED_BY(mutex_) = false;  // a write or read has failed
@@ -109,11 +110,12 @@ void PushReactor::LetEnd() {
 
 bool PushReactor::Write(v1::PushRequest request) {
   const absl::MutexLock lock(&mutex_);
-  if (!Await(writing_, false) || broken_ || cancelled_) return false;
+  // One that was given up may be under way.
+  if (writing_ || broken_ || cancelled_) return false;
   writing_ = true;
   sent_ = std::move(request);
   StartWrite(&sent_);
-  return true;
+  return Await(writing_, false) && wrote_;
 }
 
 bool PushReactor::Read(v1::PushReply* reply) {
@@ -126,7 +128,7 @@ bool PushReactor::Read(v1::PushReply* reply) {
 
 grpc::Status PushReactor::Finish() {
   const absl::MutexLock lock(&mutex_);
-  if (Await(writing_, false) && !broken_) StartWritesDone();
+  if (!writing_ && !broken_) StartWritesDone();
   // What nobody asked for keeps a call from ending.  While the hold is there:
   // without it gRPC may be done with the call already.
   if (has_reply_) ReadOn();
@@ -157,6 +159,7 @@ void PushReactor::Leave() {
 void PushReactor::OnWriteDone(bool ok) {
   const absl::MutexLock lock(&mutex_);
   writing_ = false;
+  wrote_ = ok;
   broken_ = broken_ || !ok;
 }
 

@@ -14,10 +14,8 @@
 
 namespace ckpt::rpc {
 
-// Begins a call, and does not wait for the node.  Write() returns when the
-// message before has been taken: one is on its way meanwhile.  Once Cancel()
-// was called, Write() and Read() wait for no longer than half a second, and
-// Finish() for no longer than one.
+// Begins a call, and does not wait for the node.  Once Cancel() was called none
+// of its functions waits for longer than half a second.
 std::unique_ptr<transfer::PushStream> StartPushCall(
     std::shared_ptr<Channel> channel);
 
