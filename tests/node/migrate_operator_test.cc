@@ -120,7 +120,7 @@ TEST_P(MigrateOperatorTest, CancelledWhileTheImageLeavesTheJobRunsOn) {
   ASSERT_EQ(lab_.StartAgent(1), absl::OkStatus());
   ASSERT_EQ(lab_.StartAgent(2, "transfer.receive=stop"), absl::OkStatus());
   WorkloadSpec large = WorkloadNamed("memory");
-  // More than the kernel's buffers have room for.
+  // More than gRPC and the kernel take ahead.
   large.args = {"--mib", "96"};
   ASSERT_EQ(lab_.StartJob(large), absl::OkStatus());
   const auto migration = lab_.StartMigration(1, "m");
