@@ -1,7 +1,7 @@
 // Where ckptd's policy comes from: the file that it is told of, or else the
 // default one, which need not be there.
 //
-//   PolicySource source(options.policy_file);
+//   PolicySource source(options.policy_file, kDefaultPolicyFile);
 //   CKPT_ASSIGN_OR_RETURN(Policy policy, source.Load());
 //
 // Thread-compatible.
