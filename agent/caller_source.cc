@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -10,25 +11,31 @@
 
 namespace ckpt::agent {
 
-Caller CallerOfCertificate(const grpc::AuthContext& certificate,
-                           const std::string& peer) {
+Caller CallerOfNames(std::vector<std::string> names, std::string address) {
   Caller caller;
-  caller.address = peer;
-  if (certificate.IsPeerAuthenticated()) {
-    for (const char* const kind :
-         {GRPC_PEER_DNS_PROPERTY_NAME, GRPC_PEER_URI_PROPERTY_NAME}) {
-      for (const grpc::string_ref& name :
-           certificate.FindPropertyValues(kind)) {
-        caller.clients.emplace_back(name.data(), name.size());
-      }
-    }
-  }
+  caller.address = std::move(address);
+  caller.clients = std::move(names);
   std::sort(caller.clients.begin(), caller.clients.end());
   caller.name =
       caller.clients.empty()
           ? "a client without a DNS name or URI in its certificate"
           : absl::StrCat("client ", absl::StrJoin(caller.clients, ", "));
   return caller;
+}
+
+Caller CallerOfCertificate(const grpc::AuthContext& certificate,
+                           const std::string& peer) {
+  std::vector<std::string> names;
+  if (certificate.IsPeerAuthenticated()) {
+    for (const char* const kind :
+         {GRPC_PEER_DNS_PROPERTY_NAME, GRPC_PEER_URI_PROPERTY_NAME}) {
+      for (const grpc::string_ref& name :
+           certificate.FindPropertyValues(kind)) {
+        names.emplace_back(name.data(), name.size());
+      }
+    }
+  }
+  return CallerOfNames(std::move(names), peer);
 }
 
 Caller CallerSource::CallerOf(

@@ -10,7 +10,9 @@
 #ifndef CKPT_AGENT_CALLER_SOURCE_H_
 #define CKPT_AGENT_CALLER_SOURCE_H_
 
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/types/optional.h"
 #include "agent/caller.h"
@@ -35,6 +37,9 @@ class CallerSource {
 
   absl::optional<Caller> caller_;
 };
+
+// The caller whose verified certificate has these DNS names and URIs.
+Caller CallerOfNames(std::vector<std::string> names, std::string address);
 
 // The caller of a verified certificate; `peer` is where the call comes from, as
 // gRPC writes it.

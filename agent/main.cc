@@ -22,6 +22,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
+#include "agent/data_server.h"
 #include "agent/destination_job.h"
 #include "agent/end_limit.h"
 #include "agent/gate.h"
@@ -60,6 +61,7 @@
 #include "freezer/journal.h"
 #include "freezer/recover.h"
 #include "migrate/journal.h"
+#include "rpc/host_port.h"
 #include "store/image_store.h"
 #include "transfer/receiver.h"
 
@@ -77,9 +79,9 @@ constexpr WorkerPool::Limits kLongCallLimits = {
     .threads = 16, .waiting = 128, .share = 12};
 constexpr WorkerPool::Limits kWatchLimits = {
     .threads = 32, .waiting = 0, .share = 16};
-// Streams of images: of one caller, four transfers of four streams.
+// Streams of images: of one caller, four transfers of five streams.
 constexpr WorkerPool::Limits kCarrierLimits = {
-    .threads = 32, .waiting = 0, .share = 16};
+    .threads = 40, .waiting = 0, .share = 20};
 // The other nodes of migrations: each may take one for as long as a restore;
 // and what is asked once that is done, which must not wait for it.
 constexpr WorkerPool::Limits kPeerLimits = {
@@ -230,6 +232,31 @@ absl::StatusOr<std::unique_ptr<SelfServer>> ServeJobs(const Options& options,
   return server;
 }
 
+// Null: there is to be none, or the port that nobody has asked for is taken.
+absl::StatusOr<std::unique_ptr<DataServer>> ServeData(const Options& options,
+                                                      DataServerOptions data) {
+  using Kind = Options::DataPort::Kind;
+  const Kind kind = options.data_port.kind;
+  CKPT_ASSIGN_OR_RETURN(data.listen, rpc::ParseHostPort(options.listen));
+  if (kind == Kind::kNone) return nullptr;
+  if (kind == Kind::kGiven) {
+    data.listen.port = options.data_port.port;
+  } else if (data.listen.port != 0) {
+    ++data.listen.port;
+  }
+  TransferDesk& desk = data.desk;
+  auto server = DataServer::Start(std::move(data));
+  if (!server.ok() && kind == Kind::kDefault) {
+    Log(absl::StrCat("data come by gRPC alone, which is slower: ",
+                     server.status().message()));
+    return nullptr;
+  }
+  CKPT_RETURN_IF_ERROR(server.status());
+  desk.OfferDataPort((*server)->port());
+  Log(absl::StrCat("data of images come by TLS, to port ", (*server)->port()));
+  return server;
+}
+
 // Calls that do not end leave what a killed agent leaves.
 void EndAtOnce() {
   Log("calls do not end; what they did is given back as after a crash");
@@ -328,6 +355,19 @@ absl::Status Serve(const Options& options, const ServiceManager& manager) {
     CKPT_ASSIGN_OR_RETURN(
         remote, TlsServer::Start(
                     desks, {.listen = options.listen, .files = options.tls}));
+  }
+  std::unique_ptr<DataServer> data_server;
+  if (remote != nullptr) {
+    CKPT_ASSIGN_OR_RETURN(
+        data_server,
+        ServeData(options, {.listen = {},
+                            .files = options.tls,
+                            .desk = transfer_desk,
+                            .carriers = carriers,
+                            .metrics = metrics,
+                            .refused = [&gate](const std::string& reason) {
+                              gate.RefusedConnection(reason);
+                            }}));
   }
   // The last ones, and so nothing fails once somebody can call: what was begun
   // by then would have to be ended in order.

@@ -31,6 +31,20 @@ absl::Status SetGroup(const std::string& value, UserNames& names,
   return absl::OkStatus();
 }
 
+absl::Status SetDataPort(const std::string& value, Options& options) {
+  if (value == "none") {
+    options.data_port = {.kind = Options::DataPort::Kind::kNone};
+    return absl::OkStatus();
+  }
+  uint32_t port = 0;
+  if (!absl::SimpleAtoi(value, &port) || port > UINT16_MAX) {
+    return Invalid("data-port", value, "a port from 0 to 65535, or none");
+  }
+  options.data_port = {.kind = Options::DataPort::Kind::kGiven,
+                       .port = static_cast<uint16_t>(port)};
+  return absl::OkStatus();
+}
+
 absl::Status Set(const std::string& flag, const std::string& value,
                  UserNames& names, Options& options) {
   const std::map<std::string, std::string*> texts = {
@@ -48,6 +62,7 @@ absl::Status Set(const std::string& flag, const std::string& value,
     options.self_socket = value;
     return absl::OkStatus();
   }
+  if (flag == "data-port") return SetDataPort(value, options);
   if (flag == "group") return SetGroup(value, names, options);
   if (flag == "workers") {
     uint32_t workers = 0;
@@ -117,6 +132,8 @@ std::string Usage() {
          "listens\n"
          "  --listen HOST:PORT where it listens for other machines, by mutual "
          "TLS (nowhere)\n"
+         "  --data-port N      where images' data come in, by TLS, or none "
+         "(the one after it)\n"
          "  --tls-ca FILE      authority of their certificates "
          "(/etc/ckpt/tls/ca.pem)\n"
          "  --tls-cert FILE    this node's certificate (cert.pem there)\n"

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -25,8 +26,15 @@ struct Options {
   absl::optional<gid_t> group;  // who besides root may connect
   std::string policy_file;      // "": kDefaultPolicyFile, if it is there
   std::string listen;           // HOST:PORT for other machines; "": none
-  std::string metrics;          // HOST:PORT for Prometheus; "": none
-  std::string advertise;        // how they reach it; "": as it listens
+  // Where data of images come in, on the host of `listen`.
+  struct DataPort {
+    enum class Kind { kDefault, kNone, kGiven };
+    Kind kind = Kind::kDefault;  // the one after that of `listen`, if free
+    uint16_t port = 0;           // if given; 0: any free one
+  };
+  DataPort data_port;
+  std::string metrics;    // HOST:PORT for Prometheus; "": none
+  std::string advertise;  // how they reach it; "": as it listens
   rpc::TlsFiles tls = rpc::TlsFiles::Default();
   std::string store;  // "": the default one
   std::string criu;   // "": where it is looked for by itself

@@ -13,6 +13,12 @@
 
 namespace ckpt::agent {
 
+absl::Status TooManyTransfers() {
+  return absl::UnavailableError(
+      "this node's ckptd has as many images on their way as it may, or may for "
+      "this caller, or is about to end; try again later");
+}
+
 absl::Status TransferDesk::Push(const Caller& caller, PushCaller& call) {
   Clock& clock = Clock::Real();
   const absl::Time start = clock.Now();
@@ -41,8 +47,12 @@ absl::Status TransferDesk::TakeIn(const Caller& caller, PushCaller& call,
       transfer = !begun.further_stream();
     }
     metrics_.Add(Metrics::Bytes::kReceived, request.chunk().data().size());
-    CKPT_ASSIGN_OR_RETURN(const auto reply, Take(session, begun, request));
-    if (reply.has_value() && !call.Write(*reply)) {
+    CKPT_ASSIGN_OR_RETURN(auto reply, Take(session, begun, request));
+    if (!reply.has_value()) continue;
+    if (reply->has_state() && !caller.uid.has_value()) {
+      reply->mutable_state()->set_data_port(data_port_);
+    }
+    if (!call.Write(*reply)) {
       return absl::CancelledError("the caller has gone");
     }
   }

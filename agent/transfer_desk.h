@@ -15,6 +15,8 @@
 #ifndef CKPT_AGENT_TRANSFER_DESK_H_
 #define CKPT_AGENT_TRANSFER_DESK_H_
 
+#include <atomic>
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <utility>
@@ -47,6 +49,9 @@ class PullCaller {
   virtual bool Write(const v1::PullReply& reply) = 0;
 };
 
+// What a caller is told for whom there is no carrier.
+absl::Status TooManyTransfers();
+
 class TransferDesk {
  public:
   // Called before what has arrived becomes an image, with its id; and with ""
@@ -63,6 +68,10 @@ class TransferDesk {
         receiver_(receiver),
         metrics_(metrics),
         note_arrival_(std::move(note_arrival)) {}
+
+  // From now on callers of other machines are told of that port
+  // (agent/data_server.h).
+  void OfferDataPort(uint16_t port) { data_port_ = port; }
 
   absl::Status Push(const Caller& caller, PushCaller& call);
   absl::Status Pull(const Caller& caller, const v1::PullRequest& request,
@@ -82,6 +91,7 @@ class TransferDesk {
   transfer::Receiver& receiver_;
   Metrics& metrics_;
   const NoteArrival note_arrival_;
+  std::atomic<uint16_t> data_port_{0};
 };
 
 }  // namespace ckpt::agent

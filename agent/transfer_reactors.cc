@@ -29,9 +29,7 @@ Call* StartOn(WorkerPool& pool, const std::string& name, Call* call,
       },
       name);
   if (!taken.ok()) {
-    const absl::Status refused = absl::UnavailableError(
-        "this node's ckptd has as many images on their way as it may, or may "
-        "for this caller, or is about to end; try again later");
+    const absl::Status refused = TooManyTransfers();
     ended(refused);
     call->Finish(rpc::ToGrpcStatus(refused));
   }

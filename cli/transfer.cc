@@ -89,6 +89,13 @@ std::string RenderTransfer(const v1::TransferReport& report,
                                                        ", as connections "
                                                        "broke")));
   }
+  if (!report.data_port_problem().empty()) {
+    absl::StrAppend(
+        &text,
+        Row("by gRPC", absl::StrCat("which is slower: the node's data port "
+                                    "cannot be used: ",
+                                    report.data_port_problem())));
+  }
   return text;
 }
 

@@ -117,11 +117,7 @@ absl::StatusOr<std::shared_ptr<Channel>> Channel::Open(
         "node '", options.node,
         "' is neither unix:PATH nor HOST:PORT, such as node2:7070"));
   }
-  TlsFiles files = TlsFiles::Default();
-  if (!options.tls.ca.empty()) files.ca = options.tls.ca;
-  if (!options.tls.cert.empty()) files.cert = options.tls.cert;
-  if (!options.tls.key.empty()) files.key = options.tls.key;
-  CKPT_ASSIGN_OR_RETURN(TlsIdentity identity, LoadTls(files));
+  CKPT_ASSIGN_OR_RETURN(TlsIdentity identity, LoadTls(options.tls.OrDefault()));
   const auto credentials =
       grpc::SslCredentials({.pem_root_certs = identity.ca,
                             .pem_private_key = identity.key,

@@ -4,11 +4,15 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/status.h"
 #include "grpcpp/client_context.h"
 #include "grpcpp/support/sync_stream.h"
 #include "proto/agent.grpc.pb.h"
 #include "rpc/channel.h"
+#include "rpc/data_stream.h"
+#include "rpc/host_port.h"
 #include "rpc/push_call.h"
+#include "rpc/tls_files.h"
 
 namespace ckpt::rpc {
 namespace {
@@ -97,6 +101,15 @@ class GrpcLink : public transfer::Link {
     auto channel = OpenChannel(options_);
     if (!channel.ok()) return std::make_unique<NoPush>(channel.status());
     return StartPushCall(*std::move(channel));
+  }
+  absl::StatusOr<std::unique_ptr<transfer::PushStream>> OpenData(
+      uint16_t data_port) override {
+    // A socket of this machine has none.
+    CKPT_ASSIGN_OR_RETURN(HostPort node, ParseHostPort(options_.node));
+    node.port = data_port;
+    CKPT_ASSIGN_OR_RETURN(const TlsIdentity identity,
+                          LoadTls(options_.tls.OrDefault()));
+    return OpenDataStream(node, identity);
   }
   std::unique_ptr<transfer::PullStream> OpenPull(
       const v1::PullRequest& request) override {

@@ -87,6 +87,14 @@ TlsFiles TlsFiles::Default() {
                                                        : directory);
 }
 
+TlsFiles TlsFiles::OrDefault() const {
+  TlsFiles files = Default();
+  if (!ca.empty()) files.ca = ca;
+  if (!cert.empty()) files.cert = cert;
+  if (!key.empty()) files.key = key;
+  return files;
+}
+
 absl::StatusOr<TlsIdentity> LoadTls(const TlsFiles& files) {
   TlsIdentity identity;
   CKPT_ASSIGN_OR_RETURN(identity.ca, ReadPem(files.ca, /*is_secret=*/false));

@@ -24,6 +24,8 @@ struct TlsFiles {
   static TlsFiles In(const std::string& directory);
   // Those of $CKPT_TLS_DIR, or of /etc/ckpt/tls.
   static TlsFiles Default();
+  // Those that are not named are Default()'s.
+  TlsFiles OrDefault() const;
 };
 
 // What the files hold.  Value type.

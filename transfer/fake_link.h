@@ -3,7 +3,7 @@
 #ifndef CKPT_TRANSFER_FAKE_LINK_H_
 #define CKPT_TRANSFER_FAKE_LINK_H_
 
-#include <deque>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -11,12 +11,10 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
+#include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "store/image_store.h"
 #include "transfer/link.h"
-#include "transfer/pull_session.h"
-#include "transfer/push_session.h"
 #include "transfer/receiver.h"
 
 namespace ckpt::transfer {
@@ -45,130 +43,49 @@ class FakeLink : public Link {
     const absl::MutexLock lock(&mutex_);
     receiver_ = std::make_shared<Receiver>(store_);
   }
+  // Whether the other node has a port for data, and it can be reached.
+  enum class DataPort { kNone, kOpen, kClosed };
+  void set_data_port(DataPort port) {
+    const absl::MutexLock lock(&mutex_);
+    data_port_ = port;
+  }
+  // Of those that have come that way, and of all others.
+  int data_chunks() const {
+    const absl::MutexLock lock(&mutex_);
+    return data_chunks_;
+  }
+  int other_chunks() const {
+    const absl::MutexLock lock(&mutex_);
+    return other_chunks_;
+  }
   int messages() const {
     const absl::MutexLock lock(&mutex_);
     return messages_;
   }
 
-  std::unique_ptr<PushStream> OpenPush() override {
-    const absl::MutexLock lock(&mutex_);
-    return std::make_unique<FakePush>(*this, receiver_);
-  }
-  std::unique_ptr<PullStream> OpenPull(
-      const v1::PullRequest& request) override {
-    return std::make_unique<FakePull>(*this, request);
-  }
+  std::unique_ptr<PushStream> OpenPush() override;
+  absl::StatusOr<std::unique_ptr<PushStream>> OpenData(
+      uint16_t data_port) override;
+  std::unique_ptr<PullStream> OpenPull(const v1::PullRequest& request) override;
 
  private:
-  absl::Status Pass(v1::ImageChunk* chunk) {
-    const absl::MutexLock lock(&mutex_);
-    const int number = messages_++;
-    return on_message_ == nullptr ? absl::OkStatus()
-                                  : on_message_(number, chunk);
-  }
+  static constexpr uint16_t kDataPort = 7071;
 
-  class FakePush : public PushStream {
-   public:
-    FakePush(FakeLink& link, std::shared_ptr<Receiver> receiver)
-        : link_(link),
-          receiver_(std::move(receiver)),
-          session_(std::make_unique<PushSession>(
-              *receiver_, [](const std::string&, const std::string&) {
-                return absl::OkStatus();
-              })) {}
+  void Count(bool is_data);
+  void OfferDataPort(v1::PushReply& reply) const;
+  absl::Status Pass(v1::ImageChunk* chunk);
 
-    bool Write(v1::PushRequest sent) override {
-      const absl::Status passed =
-          link_.Pass(sent.has_chunk() ? sent.mutable_chunk() : nullptr);
-      if (!passed.ok()) return End(passed);
-      const absl::MutexLock lock(&mutex_);
-      if (session_ == nullptr) return false;
-      auto reply = session_->Take(sent);
-      if (!reply.ok()) {
-        status_ = reply.status();
-        session_ = nullptr;
-        return false;
-      }
-      if (reply->has_value()) replies_.push_back(**std::move(reply));
-      return true;
-    }
-    bool Read(v1::PushReply* reply) override {
-      const absl::Status passed = link_.Pass(nullptr);
-      if (!passed.ok()) return End(passed);
-      const absl::MutexLock lock(&mutex_);
-      if (replies_.empty()) return false;
-      *reply = std::move(replies_.front());
-      replies_.pop_front();
-      return true;
-    }
-    absl::Status Finish() override {
-      const absl::MutexLock lock(&mutex_);
-      if (session_ != nullptr) status_ = session_->End();
-      session_ = nullptr;
-      return status_;
-    }
-    void Cancel() override { End(absl::CancelledError("cancelled")); }
-
-   private:
-    bool End(const absl::Status& status) {
-      const absl::MutexLock lock(&mutex_);
-      if (session_ != nullptr) status_ = status;
-      session_ = nullptr;
-      return false;
-    }
-
-    FakeLink& link_;
-    const std::shared_ptr<Receiver> receiver_;
-    absl::Mutex mutex_;
-    std::unique_ptr<PushSession> session_ ABSL_GUARDED_BY(mutex_);
-    std::deque<v1::PushReply> replies_ ABSL_GUARDED_BY(mutex_);
-    absl::Status status_ ABSL_GUARDED_BY(mutex_);
-  };
-
-  class FakePull : public PullStream {
-   public:
-    FakePull(FakeLink& link, const v1::PullRequest& request) : link_(link) {
-      auto image = link.store_.Open(request.image());
-      auto session = image.ok() ? PullSession::Begin(*std::move(image), request)
-                                : image.status();
-      if (session.ok()) {
-        session_ = *std::move(session);
-      } else {
-        status_ = session.status();
-      }
-    }
-
-    bool Read(v1::PullReply* reply) override {
-      const absl::MutexLock lock(&mutex_);
-      if (!status_.ok() || session_ == nullptr) return false;
-      const auto more = session_->Next(reply);
-      status_ = more.status();
-      if (!more.ok() || !*more) return false;
-      status_ =
-          link_.Pass(reply->has_chunk() ? reply->mutable_chunk() : nullptr);
-      return status_.ok();
-    }
-    absl::Status Finish() override {
-      const absl::MutexLock lock(&mutex_);
-      return status_;
-    }
-    void Cancel() override {
-      const absl::MutexLock lock(&mutex_);
-      status_ = absl::CancelledError("cancelled");
-    }
-
-   private:
-    FakeLink& link_;
-    absl::Mutex mutex_;
-    std::unique_ptr<PullSession> session_ ABSL_GUARDED_BY(mutex_);
-    absl::Status status_ ABSL_GUARDED_BY(mutex_);
-  };
+  class FakePush;
+  class FakePull;
 
   const ImageStore store_;
   mutable absl::Mutex mutex_;
   std::shared_ptr<Receiver> receiver_ ABSL_GUARDED_BY(mutex_);
   OnMessage on_message_ ABSL_GUARDED_BY(mutex_);
   int messages_ ABSL_GUARDED_BY(mutex_) = 0;
+  DataPort data_port_ ABSL_GUARDED_BY(mutex_) = DataPort::kNone;
+  int data_chunks_ ABSL_GUARDED_BY(mutex_) = 0;
+  int other_chunks_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace ckpt::transfer

@@ -3,9 +3,11 @@
 #ifndef CKPT_TRANSFER_LINK_H_
 #define CKPT_TRANSFER_LINK_H_
 
+#include <cstdint>
 #include <memory>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "proto/transfer.pb.h"
 
 namespace ckpt::transfer {
@@ -43,6 +45,14 @@ class Link {
   // Neither waits for the other node: errors are those of the streams.  Each
   // has a connection of its own, made anew.
   virtual std::unique_ptr<PushStream> OpenPush() = 0;
+  // A further stream of a push, to that port of the receiver, by which data go
+  // faster (ArrivalState.data_port).  Connects, which takes 1.5 s at most.
+  // Unimplemented: this link has no such way.  Else why the port cannot be
+  // used.
+  virtual absl::StatusOr<std::unique_ptr<PushStream>> OpenData(
+      uint16_t /*data_port*/) {
+    return absl::UnimplementedError("no data ports");
+  }
   virtual std::unique_ptr<PullStream> OpenPull(
       const v1::PullRequest& request) = 0;
 };

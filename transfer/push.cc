@@ -24,6 +24,39 @@
 namespace ckpt::transfer {
 namespace {
 
+// A call that has nothing to carry says so, as the receiver cuts off those that
+// are silent for ten minutes (agent/transfer_reactors.cc).
+constexpr absl::Duration kAliveInterval = absl::Minutes(1);
+
+// How many threads have not ended yet.  Thread-safe.
+class Countdown {
+ public:
+  explicit Countdown(size_t count) : count_(count) {}
+  void Down() {
+    const absl::MutexLock lock(&mutex_);
+    --count_;
+  }
+  // Until it is zero; false: not within the limit.
+  bool Await(absl::Duration limit) {
+    const absl::MutexLock lock(&mutex_);
+    return mutex_.AwaitWithTimeout(
+        absl::Condition(
+            +[](size_t* count) { return *count == 0; }, &count_),
+        limit);
+  }
+
+ private:
+  absl::Mutex mutex_;
+  size_t count_ ABSL_GUARDED_BY(mutex_);
+};
+
+// Adds a stream to those of a try.
+void Keep(std::unique_ptr<PushStream> stream, CallGroup& calls,
+          std::vector<std::unique_ptr<PushStream>>& streams) {
+  streams.push_back(std::move(stream));
+  calls.Add([kept = streams.back().get()] { kept->Cancel(); });
+}
+
 class PushImpl : public Push {
  public:
   PushImpl(Link& link, v1::ImageAnnouncement announcement, int dir_fd,
@@ -56,7 +89,13 @@ class PushImpl : public Push {
                         std::vector<std::unique_ptr<PushStream>>& streams);
   // Opens a call and announces the image there.
   absl::StatusOr<v1::ArrivalState> Announce(PushStream& stream, bool further);
+  // Opens the further streams: to the data port if there is one and it can be
+  // reached; whether it is.
+  bool OpenFurther(uint16_t data_port, CallGroup& calls,
+                   std::vector<std::unique_ptr<PushStream>>& streams);
   absl::Status SendChunks(PushStream& stream);
+  // Says now and then that the call is there, until all `sending` have ended.
+  absl::Status KeepAlive(PushStream& stream, Countdown& sending);
   absl::Status Commit(PushStream& stream);
   // Why a call that has ended did.
   absl::Status EndOf(PushStream& stream) const;
@@ -123,10 +162,7 @@ absl::Status PushImpl::Try() {
 
 absl::Status PushImpl::TryCalls(
     CallGroup& calls, std::vector<std::unique_ptr<PushStream>>& streams) {
-  for (int i = 0; i < StreamsOf(options_); ++i) {
-    streams.push_back(link_.OpenPush());
-    calls.Add([stream = streams.back().get()] { stream->Cancel(); });
-  }
+  Keep(link_.OpenPush(), calls, streams);
   // Nobody waits for the feed any more once one has failed.
   calls.Add([this] { feed_.Interrupt(); });
   // The first is there from begin to commit: what has arrived belongs to it.
@@ -147,22 +183,53 @@ absl::Status PushImpl::TryCalls(
   feed_.Restart(std::move(arrived));
   if (stop_.cancelled()) feed_.Interrupt();
 
+  const bool by_data_port =
+      OpenFurther(static_cast<uint16_t>(state->data_port()), calls, streams);
+  Countdown sending(streams.size() - 1);
   std::vector<std::thread> threads;
   for (size_t i = 1; i < streams.size(); ++i) {
-    threads.emplace_back([this, &calls, stream = streams[i].get()] {
+    threads.emplace_back([this, &calls, &sending, stream = streams[i].get()] {
       absl::Status status = Announce(*stream, /*further=*/true).status();
       if (status.ok()) status = SendChunks(*stream);
       if (status.ok()) status = stream->Finish();
       calls.Fail(status);
+      sending.Down();
     });
   }
-  calls.Fail(SendChunks(*streams[0]));
+  calls.Fail(by_data_port ? KeepAlive(*streams[0], sending)
+                          : SendChunks(*streams[0]));
   for (std::thread& thread : threads) thread.join();
   CKPT_RETURN_IF_ERROR(calls.status());
   if (stop_.cancelled()) return CancelledTransfer();
   absl::Status committed = Commit(*streams[0]);
   calls.Clear();
   return committed;
+}
+
+bool PushImpl::OpenFurther(uint16_t data_port, CallGroup& calls,
+                           std::vector<std::unique_ptr<PushStream>>& streams) {
+  const auto count = static_cast<size_t>(StreamsOf(options_));
+  while (data_port != 0 && report_.data_port_problem().empty()) {
+    auto stream = link_.OpenData(data_port);
+    if (!stream.ok()) {
+      report_.set_data_port_problem(std::string(stream.status().message()));
+      break;
+    }
+    Keep(*std::move(stream), calls, streams);
+    if (streams.size() > count) return true;
+  }
+  if (streams.size() > 1) return true;
+  while (streams.size() < count) Keep(link_.OpenPush(), calls, streams);
+  return false;
+}
+
+absl::Status PushImpl::KeepAlive(PushStream& stream, Countdown& sending) {
+  v1::PushRequest request;
+  request.set_alive(true);
+  while (!sending.Await(kAliveInterval)) {
+    if (!stream.Write(request)) return EndOf(stream);
+  }
+  return absl::OkStatus();
 }
 
 absl::Status PushImpl::EndOf(PushStream& stream) const {

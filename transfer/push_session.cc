@@ -43,6 +43,8 @@ absl::StatusOr<absl::optional<v1::PushReply>> PushSession::Take(
                             arrival_->Commit(request.commit().manifest()));
       return absl::make_optional(std::move(reply));
     }
+    case v1::PushRequest::kAlive:
+      return Nothing();
     case v1::PushRequest::kDiscard:
       ended_ = true;
       CKPT_RETURN_IF_ERROR(arrival_->Discard());

@@ -44,7 +44,7 @@ void RequirePartOfImage(const std::string& directory) {
 }  // namespace
 
 std::vector<Target> AllTargets() {
-  return {ApiTarget(),    PushTarget(),  PullTarget(),
+  return {ApiTarget(),    PushTarget(),  DataTarget(),   PullTarget(),
           PolicyTarget(), ImageTarget(), JournalTarget()};
 }
 

@@ -34,6 +34,7 @@ struct Target {
 
 Target ApiTarget();
 Target PushTarget();
+Target DataTarget();
 Target PullTarget();
 Target PolicyTarget();
 Target ImageTarget();
