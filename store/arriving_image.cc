@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <set>
 #include <utility>
@@ -15,6 +16,7 @@
 #include "base/fault.h"
 #include "base/file.h"
 #include "base/status.h"
+#include "store/block_sum.h"
 #include "store/file_digests.h"
 #include "store/layout.h"
 #include "store/manifest.h"
@@ -42,8 +44,22 @@ absl::Status CheckNames(const v1::Manifest& manifest,
                        " lists a file twice, or with a name that no image "
                        "has; nothing was made"));
     }
+    if (!file.block_sum().empty() &&
+        file.block_sum().size() != BlockSum::kBytes) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "the manifest of image ", image, " gives file ", file.name(),
+          " a block sum of ", file.block_sum().size(), " bytes instead of ",
+          BlockSum::kBytes, "; nothing was made"));
+    }
   }
   return absl::OkStatus();
+}
+
+// Images of older ckpts have none.
+bool HasBlockSums(const v1::Manifest& manifest) {
+  return std::all_of(
+      manifest.files().begin(), manifest.files().end(),
+      [](const v1::ManifestFile& file) { return !file.block_sum().empty(); });
 }
 
 // Brings a file to the size that it has in the manifest.
@@ -130,7 +146,7 @@ ArrivingImage::ArrivingImage(UniqueFd parent, UniqueFd dir,
       final_path_(absl::StrCat(parent_path_, "/", name_)) {}
 
 absl::Status ArrivingImage::CheckFiles(const v1::Manifest& manifest,
-                                       GrowingDigests* growing) {
+                                       const ArrivingSums* sums) {
   std::vector<std::string> listed;
   for (const v1::ManifestFile& file : manifest.files()) {
     CKPT_RETURN_IF_ERROR(FillUp(dir_.get(), file, name_));
@@ -151,11 +167,16 @@ absl::Status ArrivingImage::CheckFiles(const v1::Manifest& manifest,
   }
   CKPT_ASSIGN_OR_RETURN(
       const std::vector<v1::ManifestFile> found,
-      DigestFiles(dir_.get(), listed, Durability::kOnDisk, growing));
+      DigestFiles(dir_.get(), listed, Durability::kOnDisk, nullptr, nullptr,
+                  HasBlockSums(manifest) ? sums : nullptr));
   for (size_t i = 0; i < found.size(); ++i) {
     const v1::ManifestFile& wanted = manifest.files(static_cast<int>(i));
-    if (found[i].sha256() != wanted.sha256()) {
+    if (!found[i].sha256().empty() && found[i].sha256() != wanted.sha256()) {
       return Differs(name_, wanted.name(), "its SHA-256 differs");
+    }
+    if (!wanted.block_sum().empty() &&
+        found[i].block_sum() != wanted.block_sum()) {
+      return Differs(name_, wanted.name(), "its block sum differs");
     }
   }
   return absl::OkStatus();
@@ -172,10 +193,10 @@ void ArrivingImage::RemoveOwnFiles() {
 }
 
 absl::StatusOr<v1::Manifest> ArrivingImage::Commit(absl::string_view bytes,
-                                                   GrowingDigests* growing) {
+                                                   const ArrivingSums* sums) {
   CKPT_ASSIGN_OR_RETURN(v1::Manifest manifest, DecodeManifest(bytes));
   CKPT_RETURN_IF_ERROR(CheckNames(manifest, name_));
-  CKPT_RETURN_IF_ERROR(CheckFiles(manifest, growing));
+  CKPT_RETURN_IF_ERROR(CheckFiles(manifest, sums));
   CKPT_RETURN_IF_ERROR(FaultPoint("store.before_manifest"));
   CKPT_RETURN_IF_ERROR(
       OpenAt(dir_.get(), kArrivedFile, O_WRONLY | O_CREAT | O_NOFOLLOW, 0600)

@@ -29,7 +29,7 @@
 #include "base/unique_fd.h"
 #include "proto/image.pb.h"
 #include "proto/transfer.pb.h"
-#include "store/growing_digests.h"
+#include "store/arriving_sums.h"
 #include "store/image_store.h"
 #include "store/leftovers.h"
 
@@ -53,16 +53,15 @@ class ArrivingImage {
 
   // Makes it an image, durably: the files must be those that the manifest lists
   // (`bytes` is its file), bit by bit; those that are too short are filled up
-  // with zeros first.  On error there is no image, and the directory is as it
-  // was; call it again, or Remove() it.
+  // with zeros first.  Files that `sums` knows are taken to be what it tells,
+  // where the manifest has block sums; the others are read.  On error there is
+  // no image, and the directory is as it was; call it again, or Remove() it.
   // DataLoss: a file, named, or the manifest is not as it should be.
   // FailedPrecondition: a newer format.  InvalidArgument: the manifest lists
   // what no image has.  AlreadyExists: the name was taken meanwhile.
   // ResourceExhausted, Internal: the disk.
-  //
-  // With `growing`, what was read of a file already is taken from there.
   absl::StatusOr<v1::Manifest> Commit(absl::string_view bytes,
-                                      GrowingDigests* growing = nullptr);
+                                      const ArrivingSums* sums = nullptr);
 
   // Removes all that has arrived.  Nothing can be done with it after that.
   absl::Status Remove();
@@ -72,7 +71,7 @@ class ArrivingImage {
                 std::string name);
 
   absl::Status CheckFiles(const v1::Manifest& manifest,
-                          GrowingDigests* growing);
+                          const ArrivingSums* sums);
   void RemoveOwnFiles();
 
   UniqueFd parent_;

@@ -22,7 +22,6 @@
 #include "base/file.h"
 #include "base/status.h"
 #include "base/unique_fd.h"
-#include "store/sha256.h"
 
 namespace ckpt {
 namespace {
@@ -57,11 +56,12 @@ constexpr size_t kBatchFiles = 256;
 class FileBatch {
  public:
   FileBatch(int dir_fd, Durability durability, GrowingDigests* growing,
-            const Cancellation* cancel)
+            const Cancellation* cancel, const ArrivingSums* arriving)
       : dir_fd_(dir_fd),
         durability_(durability),
         growing_(growing),
-        cancel_(cancel) {}
+        cancel_(cancel),
+        arriving_(arriving) {}
   FileBatch(const FileBatch&) = delete;
   FileBatch& operator=(const FileBatch&) = delete;
 
@@ -75,13 +75,20 @@ class FileBatch {
   static void* RunHelper(void* batch);
   void StartWriteback();
   void Work();
-  absl::Status Digest(size_t index, std::string& buffer, Sha256& fresh);
+  bool IsKnown(const std::string& name) const {
+    return arriving_ != nullptr && arriving_->Knows(name);
+  }
+  absl::Status Sum(size_t index, std::string& buffer,
+                   GrowingDigests::Part& fresh);
+  absl::Status Digest(size_t index, std::string& buffer,
+                      GrowingDigests::Part& fresh);
   void Fail(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
 
   const int dir_fd_;
   const Durability durability_;
   GrowingDigests* const growing_;
-  const Cancellation* const cancel_;  // may be null
+  const Cancellation* const cancel_;    // may be null
+  const ArrivingSums* const arriving_;  // may be null
   std::vector<UniqueFd> fds_;
   // What is known of each already.
   std::vector<std::optional<GrowingDigests::Part>> parts_;
@@ -113,7 +120,9 @@ absl::Status FileBatch::Add(const std::string& name) {
   auto& part = parts_.emplace_back();
   if (growing_ != nullptr) part = growing_->Take(name);
   if (part.has_value() && part->bytes > result.size_bytes()) part.reset();
-  total_bytes_ += result.size_bytes() - (part.has_value() ? part->bytes : 0);
+  if (!IsKnown(name)) {
+    total_bytes_ += result.size_bytes() - (part.has_value() ? part->bytes : 0);
+  }
   fds_.push_back(std::move(fd));
   return absl::OkStatus();
 }
@@ -153,11 +162,11 @@ void FileBatch::StartWriteback() {
 
 void FileBatch::Work() {
   std::string buffer;
-  Sha256 hash;
+  GrowingDigests::Part fresh;
   while (!failed_) {
     const size_t next = next_digest_++;
     if (next >= order_.size()) break;
-    const absl::Status status = Digest(order_[next], buffer, hash);
+    const absl::Status status = Sum(order_[next], buffer, fresh);
     if (!status.ok()) Fail(status);
   }
   while (!failed_ && durability_ == Durability::kOnDisk) {
@@ -170,16 +179,26 @@ void FileBatch::Work() {
   }
 }
 
-absl::Status FileBatch::Digest(size_t index, std::string& buffer,
-                               Sha256& fresh) {
+absl::Status FileBatch::Sum(size_t index, std::string& buffer,
+                            GrowingDigests::Part& fresh) {
   v1::ManifestFile& result = results_[index];
-  auto& part = parts_[index];
-  Sha256& hash = part.has_value() ? part->hash : fresh;
+  if (!IsKnown(result.name())) return Digest(index, buffer, fresh);
+  CKPT_ASSIGN_OR_RETURN(*result.mutable_block_sum(),
+                        arriving_->BlockSumOf(result.name(), fds_[index].get(),
+                                              result.size_bytes()));
+  return absl::OkStatus();
+}
+
+absl::Status FileBatch::Digest(size_t index, std::string& buffer,
+                               GrowingDigests::Part& fresh) {
+  v1::ManifestFile& result = results_[index];
+  GrowingDigests::Part& part =
+      parts_[index].has_value() ? *parts_[index] : fresh;
   // One byte more than the file should have, to see it grow.
   const uint64_t size = result.size_bytes();
   buffer.resize(std::max<size_t>(buffer.size(),
                                  std::min<uint64_t>(size + 1, kBufferBytes)));
-  uint64_t position = part.has_value() ? part->bytes : 0;
+  uint64_t position = part.bytes;  // 0 of a fresh one
   while (true) {
     CKPT_RETURN_IF_ERROR(CheckCancel(cancel_, "cancelled while it was read"));
     const ssize_t count = ::pread(fds_[index].get(), buffer.data(),
@@ -187,12 +206,15 @@ absl::Status FileBatch::Digest(size_t index, std::string& buffer,
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) return ErrnoToStatus(errno, "read", result.name());
     if (count == 0) break;
-    hash.Add(absl::string_view(buffer.data(), static_cast<size_t>(count)));
+    const absl::string_view read(buffer.data(), static_cast<size_t>(count));
+    part.hash.Add(read);
+    part.sum.Add(read);
     position += static_cast<uint64_t>(count);
     const bool at_end = static_cast<size_t>(count) < buffer.size();
     if (at_end || position > size || failed_) break;
   }
-  result.set_sha256(hash.Finish());
+  result.set_sha256(part.hash.Finish());
+  result.set_block_sum(part.sum.Finish());
   if (position != size && !failed_) {
     return absl::FailedPreconditionError(
         absl::StrCat(result.name(),
@@ -212,11 +234,12 @@ void FileBatch::Fail(const absl::Status& status) {
 
 absl::StatusOr<std::vector<v1::ManifestFile>> DigestFiles(
     int dir_fd, const std::vector<std::string>& names, Durability durability,
-    GrowingDigests* growing, const Cancellation* cancel) {
+    GrowingDigests* growing, const Cancellation* cancel,
+    const ArrivingSums* arriving) {
   std::vector<v1::ManifestFile> files;
   files.reserve(names.size());
   for (size_t start = 0; start < names.size(); start += kBatchFiles) {
-    FileBatch batch(dir_fd, durability, growing, cancel);
+    FileBatch batch(dir_fd, durability, growing, cancel, arriving);
     const size_t end = std::min(names.size(), start + kBatchFiles);
     for (size_t i = start; i < end; ++i) {
       CKPT_RETURN_IF_ERROR(batch.Add(names[i]));

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/cancellation.h"
 #include "gtest/gtest.h"
+#include "store/block_sum.h"
 #include "store/sha256.h"
 #include "store/test_support.h"
 
@@ -36,7 +37,11 @@ TEST_P(FileDigestsTest, FilesOfAllSizesHaveTheirDigests) {
     const v1::ManifestFile& file = (*files)[i];
     EXPECT_EQ(file.name(), names[i]);
     EXPECT_EQ(names[i], absl::StrCat("f", file.size_bytes()));
-    EXPECT_EQ(file.sha256(), Sha256Of(std::string(file.size_bytes(), 'd')));
+    const std::string data(file.size_bytes(), 'd');
+    EXPECT_EQ(file.sha256(), Sha256Of(data));
+    BlockSum sum;
+    sum.Add(data);
+    EXPECT_EQ(file.block_sum(), sum.Finish());
   }
 }
 

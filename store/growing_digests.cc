@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <utility>
 
 #include "absl/memory/memory.h"
@@ -23,13 +22,11 @@ constexpr uint64_t kFallBackBytes = 16 << 20;
 // all is written.
 constexpr size_t kMostFiles = 128;
 constexpr absl::Duration kPollInterval = absl::Milliseconds(1);
-// The same where a network is what is waited for.
-constexpr absl::Duration kReadyPollInterval = absl::Milliseconds(10);
 
 }  // namespace
 
-std::unique_ptr<GrowingDigests> GrowingDigests::Start(int dir_fd, Ready ready) {
-  auto digests = absl::WrapUnique(new GrowingDigests(dir_fd, std::move(ready)));
+std::unique_ptr<GrowingDigests> GrowingDigests::Start(int dir_fd) {
+  auto digests = absl::WrapUnique(new GrowingDigests(dir_fd));
   GrowingDigests* const self = digests.get();
   digests->thread_ = std::thread([self] { self->Run(); });
   return digests;
@@ -45,13 +42,12 @@ void GrowingDigests::Run() {
   buffer_.resize(kReadBytes);
   while (!stop_.HasBeenNotified()) {
     bool has_read = false;
-    for (auto& [name, file] : files_) {
-      while (!stop_.HasBeenNotified() && ReadOn(name, file)) has_read = true;
+    for (auto& entry : files_) {
+      while (!stop_.HasBeenNotified() && ReadOn(entry.second)) has_read = true;
     }
     if (has_read) continue;
     FindFiles();
-    stop_.WaitForNotificationWithTimeout(ready_ != nullptr ? kReadyPollInterval
-                                                           : kPollInterval);
+    stop_.WaitForNotificationWithTimeout(kPollInterval);
   }
 }
 
@@ -66,23 +62,19 @@ void GrowingDigests::FindFiles() {
   }
 }
 
-bool GrowingDigests::ReadOn(const std::string& name, File& file) {
+bool GrowingDigests::ReadOn(File& file) {
   Part& part = file.part;
-  size_t most = buffer_.size();
-  if (ready_ != nullptr) {
-    const uint64_t ready = std::max(ready_(name), part.bytes);
-    most = std::min(most, static_cast<size_t>(ready - part.bytes));
-    if (most == 0) return false;
-  }
-  const auto start = static_cast<off_t>(part.bytes);
-  const ssize_t count = ::pread(file.fd.get(), buffer_.data(), most, start);
+  const ssize_t count = ::pread(file.fd.get(), buffer_.data(), buffer_.size(),
+                                static_cast<off_t>(part.bytes));
   if (count <= 0) return false;
-  part.hash.Add(absl::string_view(buffer_.data(), static_cast<size_t>(count)));
+  const absl::string_view read(buffer_.data(), static_cast<size_t>(count));
+  part.hash.Add(read);
+  part.sum.Add(read);
   part.bytes += static_cast<uint64_t>(count);
   bytes_read_ += static_cast<uint64_t>(count);
   const uint64_t last = file.earlier.empty() ? 0 : file.earlier.back().bytes;
   if (part.bytes - last < kFallBackBytes) return true;
-  file.earlier.push_back({.bytes = part.bytes, .hash = part.hash.Copy()});
+  file.earlier.push_back(part.Copy());
   // Only a hint: fsync() will report what goes wrong.
   ::sync_file_range(file.fd.get(), static_cast<off_t>(last),
                     static_cast<off_t>(part.bytes - last),
@@ -98,12 +90,7 @@ void GrowingDigests::Changed(const std::string& name, uint64_t offset) {
   while (!file.earlier.empty() && file.earlier.back().bytes > offset) {
     file.earlier.pop_back();
   }
-  if (file.earlier.empty()) {
-    file.part = Part();
-    return;
-  }
-  file.part = {.bytes = file.earlier.back().bytes,
-               .hash = file.earlier.back().hash.Copy()};
+  file.part = file.earlier.empty() ? Part() : file.earlier.back().Copy();
 }
 
 std::optional<GrowingDigests::Part> GrowingDigests::Take(

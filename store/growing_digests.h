@@ -1,6 +1,5 @@
-// Digests of CRIU's files of memory pages while CRIU still writes them, or
-// while they arrive from another node: most of the work is done when the last
-// byte is there.
+// Digests of CRIU's files of memory pages while CRIU still writes them: most of
+// the work is done when the last byte is there.
 //
 //   auto growing = GrowingDigests::Start(dir_fd);
 //   ... CRIU writes ...
@@ -8,8 +7,7 @@
 //   ... growing->Take("pages-1.img") ...      // then add what is not in it yet
 //
 // A thread reads what is appended, and sends it on its way to the disk.  CRIU
-// only ever appends to these files; other files are left alone.  Where they are
-// not written in their order, `ready` tells how far they are.
+// only ever appends to these files; other files are left alone.
 //
 // Caveat: takes processor time from CRIU where none is free.  Worth it where
 // somebody waits for the disk, and not only for CRIU.
@@ -18,17 +16,16 @@
 
 #include <atomic>
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <thread>
-#include <utility>
 #include <vector>
 
 #include "absl/synchronization/notification.h"
 #include "base/unique_fd.h"
+#include "store/block_sum.h"
 #include "store/sha256.h"
 
 namespace ckpt {
@@ -36,13 +33,8 @@ namespace ckpt {
 // Thread-compatible.
 class GrowingDigests {
  public:
-  // How many bytes from its beginning a file has that nobody will change;
-  // called by the thread.
-  using Ready = std::function<uint64_t(const std::string& name)>;
-
-  // Borrows `dir_fd` for its lifetime.  No `ready`: all that is there.
-  static std::unique_ptr<GrowingDigests> Start(int dir_fd,
-                                               Ready ready = nullptr);
+  // Borrows `dir_fd` for its lifetime.
+  static std::unique_ptr<GrowingDigests> Start(int dir_fd);
   ~GrowingDigests() { Stop(); }
   GrowingDigests(const GrowingDigests&) = delete;
   GrowingDigests& operator=(const GrowingDigests&) = delete;
@@ -54,10 +46,15 @@ class GrowingDigests {
   // that is forgotten.
   void Changed(const std::string& name, uint64_t offset);
 
-  // The state of a digest after the first `bytes` of a file.
+  // The state of both sums after the first `bytes` of a file.
   struct Part {
     uint64_t bytes = 0;
     Sha256 hash;
+    BlockSum sum;
+
+    Part Copy() const {
+      return {.bytes = bytes, .hash = hash.Copy(), .sum = sum};
+    }
   };
   // Stops.  What was read of a file; no value: nothing.  Each once.
   std::optional<Part> Take(const std::string& name);
@@ -73,16 +70,14 @@ class GrowingDigests {
     std::vector<Part> earlier;
   };
 
-  GrowingDigests(int dir_fd, Ready ready)
-      : dir_fd_(dir_fd), ready_(std::move(ready)) {}
+  explicit GrowingDigests(int dir_fd) : dir_fd_(dir_fd) {}
 
   void Run();
   void FindFiles();
   // Whether there was something to read.
-  bool ReadOn(const std::string& name, File& file);
+  bool ReadOn(File& file);
 
   const int dir_fd_;
-  const Ready ready_;
   std::map<std::string, File> files_;  // of the thread, until it has ended
   std::string buffer_;
   std::atomic<uint64_t> bytes_read_{0};

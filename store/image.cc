@@ -134,7 +134,10 @@ absl::Status Image::Verify(const Cancellation* cancel) const {
                                                     "; nothing was started"));
   }
   for (size_t i = 0; i < files->size(); ++i) {
-    if ((*files)[i].sha256() != manifest_.files(static_cast<int>(i)).sha256()) {
+    const v1::ManifestFile& wanted = manifest_.files(static_cast<int>(i));
+    if ((*files)[i].sha256() != wanted.sha256() ||
+        (!wanted.block_sum().empty() &&
+         (*files)[i].block_sum() != wanted.block_sum())) {
       return Damaged(path_, names[i], "content differs");
     }
   }

@@ -42,10 +42,10 @@ class Image {
   bool arrived() const;
 
   // OK if the directory holds what was sealed, bit by bit: every file that the
-  // manifest lists, with that size and that SHA-256, and no other.  What CRIU
-  // leaves there later is overlooked: stats-dump, stats-restore, the pin
-  // and, after a restore that was killed, .criu.*.  Reads everything (two
-  // threads).
+  // manifest lists, with that size, that SHA-256 and that block sum (if it has
+  // one), and no other.  What CRIU leaves there later is overlooked:
+  // stats-dump, stats-restore, the pin and, after a restore that was killed,
+  // .criu.*.  Reads everything (two threads).
   // DataLoss: names the image, the file and what differs.  Cancelled, soon,
   // when `cancel` (may be null) is.
   absl::Status Verify(const Cancellation* cancel = nullptr) const;

@@ -12,6 +12,7 @@
 #include "gtest/gtest.h"
 #include "store/image_store.h"
 #include "store/layout.h"
+#include "store/manifest.h"
 #include "store/test_support.h"
 
 namespace ckpt {
@@ -84,6 +85,21 @@ TEST_F(ImageTest, LinkInPlaceOfAFileIsNoFile) {
             0);
   ASSERT_EQ(::symlink("../elsewhere", dir_.Path("job/core-7.img").c_str()), 0);
   ExpectDamaged("core-7.img", "no regular file");
+}
+
+TEST_F(ImageTest, BlockSumIsComparedIfThereIsOne) {
+  const auto rewrite = [&](const std::string& block_sum) {
+    auto manifest = DecodeManifest(ReadBack(dir_.fd(), "job/ckpt-manifest.pb"));
+    ASSERT_TRUE(manifest.ok()) << manifest.status();
+    manifest->mutable_files(0)->set_block_sum(block_sum);
+    WriteFile(dir_.fd(), "job/ckpt-manifest.pb", EncodeManifest(*manifest));
+  };
+  for (const char* const wrong : {"sixteen bytes ..", "short"}) {
+    ASSERT_NO_FATAL_FAILURE(rewrite(wrong));
+    ExpectDamaged("core-7.img", "content differs");
+  }
+  ASSERT_NO_FATAL_FAILURE(rewrite(""));
+  EXPECT_EQ(store_.Open("job")->Verify(), absl::OkStatus());
 }
 
 TEST_F(ImageTest, ManifestExchangedAfterOpenIsFound) {

@@ -120,8 +120,11 @@ absl::StatusOr<absl::optional<ArrivalLog::Found>> ArrivalLog::Load() {
     if (proof.Holds(chunk)) {
       found.arrived[chunk.file()].Add(chunk.offset(),
                                       chunk.offset() + chunk.length());
+      found.sums.Found(chunk.file(), chunk.offset(),
+                       chunk.offset() + chunk.length(), chunk.xxh3());
     }
   }
+  CKPT_RETURN_IF_ERROR(found.sums.Resume(dir_fd_));
   // What follows was cut off in the middle of a write.
   if (::ftruncate(fd_.get(), good) != 0 ||
       ::lseek(fd_.get(), good, SEEK_SET) < 0) {

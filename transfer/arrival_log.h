@@ -21,6 +21,7 @@
 #include "absl/types/optional.h"
 #include "base/unique_fd.h"
 #include "proto/transfer.pb.h"
+#include "store/arriving_sums.h"
 #include "transfer/ranges.h"
 
 namespace ckpt::transfer {
@@ -30,6 +31,7 @@ class ArrivalLog {
   struct Found {
     v1::ImageAnnouncement begin;
     FileRangeSets arrived;
+    ArrivingSums sums;
   };
 
   explicit ArrivalLog(int dir_fd) : dir_fd_(dir_fd) {}

@@ -1,11 +1,15 @@
 #include "transfer/arriving_files.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/memory/memory.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "base/file.h"
 #include "base/status.h"
 #include "store/manifest.h"
 #include "transfer/chunk.h"
@@ -15,6 +19,19 @@ namespace {
 
 // How much a crash of the machine may cost.
 constexpr uint64_t kSyncBytes = uint64_t{256} << 20;
+
+// What arrives of a file is sent on its way to the disk in parts of so much, so
+// that the commit does not wait for all of it.
+constexpr uint64_t kWritebackBytes = 16 << 20;
+
+// Only a hint: fsync() will report what goes wrong.
+void StartWriteback(int dir_fd, const std::string& file, uint64_t begin,
+                    uint64_t end) {
+  const auto fd = OpenAt(dir_fd, file, O_RDONLY | O_NOFOLLOW);
+  if (!fd.ok()) return;
+  ::sync_file_range(fd->get(), static_cast<off_t>(begin),
+                    static_cast<off_t>(end - begin), SYNC_FILE_RANGE_WRITE);
+}
 
 // The bounds of what arrives are those of what is listed, too: all of it, holes
 // included, is going to be read.
@@ -59,6 +76,7 @@ absl::StatusOr<std::shared_ptr<ArrivingFiles>> ArrivingFiles::Open(
   if (found.has_value() &&
       found->begin.transfer_id() == announcement.transfer_id()) {
     files->arrived_ = std::move(found->arrived);
+    files->sums_ = std::move(found->sums);
     for (const auto& [name, set] : files->arrived_) {
       files->arrived_bytes_ += set.total();
       files->ranges_ += set.ranges().size();
@@ -70,23 +88,12 @@ absl::StatusOr<std::shared_ptr<ArrivingFiles>> ArrivingFiles::Open(
 }
 
 ArrivingFiles::ArrivingFiles(std::unique_ptr<ArrivingImage> image)
-    : image_(std::move(image)),
-      log_(image_->dir_fd()),
-      digests_(GrowingDigests::Start(
-          image_->dir_fd(),
-          [this](const std::string& file) { return Beginning(file); })) {}
+    : image_(std::move(image)), log_(image_->dir_fd()) {}
 
 ArrivingFiles::~ArrivingFiles() {
-  digests_->Stop();
   const absl::MutexLock lock(&mutex_);
   // Only what a crash of the machine would cost.
   if (!closed_) log_.Sync().IgnoreError();
-}
-
-uint64_t ArrivingFiles::Beginning(const std::string& file) {
-  const absl::MutexLock lock(&mutex_);
-  const auto found = arrived_.find(file);
-  return found == arrived_.end() ? 0 : found->second.Beginning();
 }
 
 FileRangeSets ArrivingFiles::Arrived() {
@@ -106,23 +113,33 @@ absl::Status ArrivingFiles::BeginWrite(const v1::ImageChunk& chunk) {
         absl::StrCat("image ", announcement_.image(), " has more than ",
                      kMaxFiles, " files; it is refused"));
   }
-  const auto known = arrived_.find(chunk.file());
-  if (known != arrived_.end() && chunk.offset() < known->second.Beginning()) {
-    written_again_ = true;
-  }
   ++writing_;
   return absl::OkStatus();
 }
 
 absl::Status ArrivingFiles::EndWrite(const v1::ImageChunk& chunk,
                                      bool written) {
+  Dirty to_write;
+  CKPT_RETURN_IF_ERROR(Note(chunk, written, &to_write));
+  if (to_write.bytes != 0) {
+    StartWriteback(dir_fd(), chunk.file(), to_write.begin, to_write.end);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ArrivingFiles::Note(const v1::ImageChunk& chunk, bool written,
+                                 Dirty* to_write) {
+  const uint64_t begin = chunk.offset();
+  const uint64_t end = begin + chunk.length();
   const absl::MutexLock lock(&mutex_);
   --writing_;
+  sums_.Wrote(chunk.file(), begin, end,
+              written ? std::optional<uint64_t>(chunk.xxh3()) : std::nullopt);
   if (!written) return absl::OkStatus();
   RangeSet& set = arrived_[chunk.file()];
   arrived_bytes_ -= set.total();
   ranges_ -= set.ranges().size();
-  set.Add(chunk.offset(), chunk.offset() + chunk.length());
+  set.Add(begin, end);
   arrived_bytes_ += set.total();
   ranges_ += set.ranges().size();
   ++pieces_;
@@ -133,6 +150,11 @@ absl::Status ArrivingFiles::EndWrite(const v1::ImageChunk& chunk,
   entry.set_length(chunk.length());
   entry.set_xxh3(chunk.xxh3());
   CKPT_RETURN_IF_ERROR(log_.Add(entry));
+  Dirty& dirty = dirty_[chunk.file()];
+  dirty.begin = dirty.bytes == 0 ? begin : std::min(dirty.begin, begin);
+  dirty.end = std::max(dirty.end, end);
+  dirty.bytes += chunk.length();
+  if (dirty.bytes >= kWritebackBytes) *to_write = std::exchange(dirty, Dirty());
   if (arrived_bytes_ < synced_bytes_ + kSyncBytes) return absl::OkStatus();
   synced_bytes_ = arrived_bytes_;
   return log_.Sync();
@@ -167,11 +189,6 @@ absl::Status ArrivingFiles::Close() {
   return absl::OkStatus();
 }
 
-bool ArrivingFiles::WrittenAgain() {
-  const absl::MutexLock lock(&mutex_);
-  return written_again_;
-}
-
 absl::StatusOr<v1::ArrivalResult> ArrivingFiles::Commit(
     absl::string_view manifest) {
   CKPT_RETURN_IF_ERROR(Close());
@@ -184,9 +201,11 @@ absl::StatusOr<v1::ArrivalResult> ArrivingFiles::Commit(
                      announcement_.cgroup(), "'; it is refused"));
   }
   CKPT_RETURN_IF_ERROR(CheckSizes(*decoded, announcement_));
-  digests_->Stop();
-  auto committed =
-      image_->Commit(manifest, WrittenAgain() ? nullptr : digests_.get());
+  const ArrivingSums sums = [this] {
+    const absl::MutexLock lock(&mutex_);
+    return std::move(sums_);
+  }();
+  auto committed = image_->Commit(manifest, &sums);
   if (absl::IsDataLoss(committed.status())) {
     return AppendError(committed.status(), "removing what has arrived",
                        image_->Remove());

@@ -4,6 +4,7 @@
 #define CKPT_TRANSFER_ARRIVING_FILES_H_
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -14,7 +15,7 @@
 #include "absl/synchronization/mutex.h"
 #include "proto/transfer.pb.h"
 #include "store/arriving_image.h"
-#include "store/growing_digests.h"
+#include "store/arriving_sums.h"
 #include "transfer/arrival_log.h"
 #include "transfer/ranges.h"
 
@@ -51,10 +52,15 @@ class ArrivingFiles {
   // Of what has arrived.
   absl::Status CheckBounds() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
 
-  // What is written of a file and stays as it is, from its beginning.
-  uint64_t Beginning(const std::string& file);
-  bool WrittenAgain();
+  // What of a file has arrived and is not on its way to the disk yet.
+  struct Dirty {
+    uint64_t bytes = 0;
+    uint64_t begin = 0;  // of a part that has all of that
+    uint64_t end = 0;
+  };
 
+  absl::Status Note(const v1::ImageChunk& chunk, bool written, Dirty* to_write)
+      ABSL_LOCKS_EXCLUDED(mutex_);
   // Waits for those who write, and lets nobody write any more.
   absl::Status Close();
 
@@ -69,10 +75,8 @@ class ArrivingFiles {
   uint64_t synced_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   int writing_ ABSL_GUARDED_BY(mutex_) = 0;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
-  // Whether something may have been written anew after it was digested.
-  bool written_again_ ABSL_GUARDED_BY(mutex_) = false;
-
-  const std::unique_ptr<GrowingDigests> digests_;  // the last: it uses the rest
+  ArrivingSums sums_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, Dirty> dirty_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace ckpt::transfer

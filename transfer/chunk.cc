@@ -8,9 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "store/arriving_image.h"
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
+#include "store/block_sum.h"
 
 namespace ckpt::transfer {
 namespace {
@@ -66,9 +64,10 @@ absl::StatusOr<std::vector<Run>> RunsOf(const v1::ImageChunk& chunk,
 
 }  // namespace
 
-uint64_t SumOf(absl::string_view bytes) {
-  return XXH3_64bits(bytes.data(), bytes.size());
-}
+// The receiver takes the sums of chunks for those of blocks.
+static_assert(kChunkBytes == kSumBlockBytes);
+
+uint64_t SumOf(absl::string_view bytes) { return Xxh3Of(bytes); }
 
 ChunkEncoder::ChunkEncoder() : context_(ZSTD_createCCtx()) {}
 

@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
+#include "store/block_sum.h"
 #include "store/manifest.h"
 #include "store/sha256.h"
 #include "transfer/chunk.h"
@@ -56,6 +57,11 @@ std::string SealedManifest(v1::Manifest manifest, bool seal,
     if (!bytes.ok()) continue;
     file.set_size_bytes(bytes->size());
     file.set_sha256(Sha256Of(*bytes));
+    // Of those that have one, so that both kinds of images come in.
+    if (file.block_sum().empty()) continue;
+    BlockSum sum;
+    sum.Add(*bytes);
+    file.set_block_sum(sum.Finish());
   }
   return seal ? EncodeManifest(manifest) : manifest.SerializePartialAsString();
 }
