@@ -54,6 +54,7 @@ class GrpcPeer : public migrate::Peer {
     announcement.set_image(record.image());
     announcement.set_transfer_id(record.generation());
     announcement.set_cgroup(record.request().cgroup());
+    announcement.set_restored_soon(true);
     transfer::TransferOptions options;
     options.cancel = cancel;
     options.on_progress = [this](const v1::OperationProgress& progress) {

@@ -48,21 +48,18 @@ absl::StatusOr<transfer::TransferOptions> TransferFlags(
   return options;
 }
 
-absl::StatusOr<v1::TransferReport> PushImage(const ImageStore& store,
-                                             const std::string& image,
-                                             const std::string& as,
-                                             const std::string& node,
+absl::StatusOr<v1::TransferReport> PushImage(const PushOrder& order,
                                              const Arguments& arguments,
                                              const Context& context) {
-  CKPT_ASSIGN_OR_RETURN(const Image opened, store.Open(image));
+  CKPT_ASSIGN_OR_RETURN(const Image opened,
+                        StoreFlag(arguments).Open(order.image));
   CKPT_ASSIGN_OR_RETURN(const transfer::TransferOptions options,
                         TransferFlags(arguments, context));
-  const auto link = rpc::MakeImageLink(NodeOptions(arguments, node));
-  return transfer::Push::Begin(
-             *link,
-             transfer::AnnouncementOf(opened.manifest(),
-                                      as.empty() ? NameOf(image) : as),
-             opened.dir_fd(), options)
+  v1::ImageAnnouncement announcement = transfer::AnnouncementOf(
+      opened.manifest(), order.as.empty() ? NameOf(order.image) : order.as);
+  announcement.set_restored_soon(order.restored_soon);
+  const auto link = rpc::MakeImageLink(NodeOptions(arguments, order.node));
+  return transfer::Push::Begin(*link, announcement, opened.dir_fd(), options)
       ->Finish();
 }
 

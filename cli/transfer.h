@@ -23,12 +23,15 @@ std::vector<Flag> WithTransferFlags(std::vector<Flag> own);
 absl::StatusOr<transfer::TransferOptions> TransferFlags(
     const Arguments& arguments, const Context& context);
 
-// Sends an image, by name or path, of `store` to `node`, where it gets the name
-// `as`, or, when that is empty, its own.
-absl::StatusOr<v1::TransferReport> PushImage(const ImageStore& store,
-                                             const std::string& image,
-                                             const std::string& as,
-                                             const std::string& node,
+struct PushOrder {
+  std::string image;  // by name or path, of --store
+  std::string as;     // its name there; "": its own
+  std::string node;
+  bool restored_soon = false;  // as v1::ImageAnnouncement has it
+};
+
+// Sends an image to a node.
+absl::StatusOr<v1::TransferReport> PushImage(const PushOrder& order,
                                              const Arguments& arguments,
                                              const Context& context);
 

@@ -5,9 +5,9 @@
 //   sum.Add(part);
 //   const std::string bytes = sum.Finish();  // 16 bytes
 //
-// It finds every accident, for a tenth of the processor time of SHA-256, and
-// the blocks can be summed in any order.  Who makes files on purpose can make
-// two with the same sum.
+// It finds every accident, for a third of the processor time of SHA-256 at
+// most, and the blocks can be summed in any order.  Who makes files on purpose
+// can make two with the same sum.
 #ifndef CKPT_STORE_BLOCK_SUM_H_
 #define CKPT_STORE_BLOCK_SUM_H_
 

@@ -64,6 +64,15 @@ absl::StatusOr<std::shared_ptr<ArrivingFiles>> ArrivingFiles::Open(
     const v1::ImageAnnouncement& announcement) {
   std::shared_ptr<ArrivingFiles> files(new ArrivingFiles(std::move(image)));
   files->announcement_ = announcement;
+  files->writer_ = std::make_unique<BlockWriter>(
+      files->dir_fd(),
+      BlockWriter::Options{.past_cache = !announcement.restored_soon()},
+      BlockWriter::Notes{
+          .begin = [self = files.get()](
+                       int pieces) { return self->BeginWrite(pieces); },
+          .end = [self = files.get()](
+                     const v1::ArrivedChunk& piece,
+                     bool written) { return self->EndWrite(piece, written); }});
   const absl::MutexLock lock(&files->mutex_);
   CKPT_ASSIGN_OR_RETURN(absl::optional<ArrivalLog::Found> found,
                         files->log_.Load());
@@ -91,6 +100,7 @@ ArrivingFiles::ArrivingFiles(std::unique_ptr<ArrivingImage> image)
     : image_(std::move(image)), log_(image_->dir_fd()) {}
 
 ArrivingFiles::~ArrivingFiles() {
+  writer_ = nullptr;
   const absl::MutexLock lock(&mutex_);
   // Only what a crash of the machine would cost.
   if (!closed_) log_.Sync().IgnoreError();
@@ -101,42 +111,50 @@ FileRangeSets ArrivingFiles::Arrived() {
   return arrived_;
 }
 
-absl::Status ArrivingFiles::BeginWrite(const v1::ImageChunk& chunk) {
+absl::Status ArrivingFiles::Late() const {
+  return absl::AbortedError(absl::StrCat("the transfer of image ",
+                                         announcement_.image(),
+                                         " has ended; this stream is late"));
+}
+
+absl::Status ArrivingFiles::Admit(const v1::ImageChunk& chunk) {
   const absl::MutexLock lock(&mutex_);
-  if (closed_) {
-    return absl::AbortedError(absl::StrCat("the transfer of image ",
-                                           announcement_.image(),
-                                           " has ended; this stream is late"));
-  }
+  if (closed_) return Late();
   if (arrived_.size() >= kMaxFiles && arrived_.count(chunk.file()) == 0) {
     return absl::InvalidArgumentError(
         absl::StrCat("image ", announcement_.image(), " has more than ",
                      kMaxFiles, " files; it is refused"));
   }
-  ++writing_;
   return absl::OkStatus();
 }
 
-absl::Status ArrivingFiles::EndWrite(const v1::ImageChunk& chunk,
+absl::Status ArrivingFiles::BeginWrite(int pieces) {
+  const absl::MutexLock lock(&mutex_);
+  if (closed_) return Late();
+  writing_ += pieces;
+  return absl::OkStatus();
+}
+
+absl::Status ArrivingFiles::EndWrite(const v1::ArrivedChunk& piece,
                                      bool written) {
   Dirty to_write;
-  CKPT_RETURN_IF_ERROR(Note(chunk, written, &to_write));
+  CKPT_RETURN_IF_ERROR(Note(piece, written, &to_write));
   if (to_write.bytes != 0) {
-    StartWriteback(dir_fd(), chunk.file(), to_write.begin, to_write.end);
+    StartWriteback(dir_fd(), piece.file(), to_write.begin, to_write.end);
   }
   return absl::OkStatus();
 }
 
-absl::Status ArrivingFiles::Note(const v1::ImageChunk& chunk, bool written,
+absl::Status ArrivingFiles::Note(const v1::ArrivedChunk& piece, bool written,
                                  Dirty* to_write) {
-  const uint64_t begin = chunk.offset();
-  const uint64_t end = begin + chunk.length();
+  const uint64_t begin = piece.offset();
+  const uint64_t end = begin + piece.length();
   const absl::MutexLock lock(&mutex_);
   --writing_;
-  sums_.Wrote(chunk.file(), begin, end,
-              written ? std::optional<uint64_t>(chunk.xxh3()) : std::nullopt);
+  sums_.Wrote(piece.file(), begin, end,
+              written ? std::optional<uint64_t>(piece.xxh3()) : std::nullopt);
   if (!written) return absl::OkStatus();
-  RangeSet& set = arrived_[chunk.file()];
+  RangeSet& set = arrived_[piece.file()];
   arrived_bytes_ -= set.total();
   ranges_ -= set.ranges().size();
   set.Add(begin, end);
@@ -144,16 +162,11 @@ absl::Status ArrivingFiles::Note(const v1::ImageChunk& chunk, bool written,
   ranges_ += set.ranges().size();
   ++pieces_;
   CKPT_RETURN_IF_ERROR(CheckBounds());
-  v1::ArrivedChunk entry;
-  entry.set_file(chunk.file());
-  entry.set_offset(chunk.offset());
-  entry.set_length(chunk.length());
-  entry.set_xxh3(chunk.xxh3());
-  CKPT_RETURN_IF_ERROR(log_.Add(entry));
-  Dirty& dirty = dirty_[chunk.file()];
+  CKPT_RETURN_IF_ERROR(log_.Add(piece));
+  Dirty& dirty = dirty_[piece.file()];
   dirty.begin = dirty.bytes == 0 ? begin : std::min(dirty.begin, begin);
   dirty.end = std::max(dirty.end, end);
-  dirty.bytes += chunk.length();
+  dirty.bytes += piece.length();
   if (dirty.bytes >= kWritebackBytes) *to_write = std::exchange(dirty, Dirty());
   if (arrived_bytes_ < synced_bytes_ + kSyncBytes) return absl::OkStatus();
   synced_bytes_ = arrived_bytes_;

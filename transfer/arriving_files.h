@@ -17,6 +17,7 @@
 #include "store/arriving_image.h"
 #include "store/arriving_sums.h"
 #include "transfer/arrival_log.h"
+#include "transfer/block_writer.h"
 #include "transfer/ranges.h"
 
 namespace ckpt::transfer {
@@ -36,11 +37,17 @@ class ArrivingFiles {
   int dir_fd() const { return image_->dir_fd(); }
   FileRangeSets Arrived();
 
-  // Around the writing of a chunk.  InvalidArgument: more files or bytes than
-  // there may be.  Aborted: the transfer has ended.
-  absl::Status BeginWrite(const v1::ImageChunk& chunk);
+  // Writes memory pages; notes them by itself.
+  BlockWriter& writer() { return *writer_; }
+
+  // InvalidArgument: more files than there may be.  Aborted: the transfer has
+  // ended.
+  absl::Status Admit(const v1::ImageChunk& chunk);
+  // Around the writing of pieces, each of which ends by itself.
+  // InvalidArgument: more bytes than there may be.  Aborted: as above.
+  absl::Status BeginWrite(int pieces);
   // `written` is whether it was.
-  absl::Status EndWrite(const v1::ImageChunk& chunk, bool written);
+  absl::Status EndWrite(const v1::ArrivedChunk& piece, bool written);
 
   // See Arrival.
   absl::StatusOr<v1::ArrivalResult> Commit(absl::string_view manifest);
@@ -49,6 +56,7 @@ class ArrivingFiles {
  private:
   explicit ArrivingFiles(std::unique_ptr<ArrivingImage> image);
 
+  absl::Status Late() const;
   // Of what has arrived.
   absl::Status CheckBounds() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
 
@@ -59,8 +67,8 @@ class ArrivingFiles {
     uint64_t end = 0;
   };
 
-  absl::Status Note(const v1::ImageChunk& chunk, bool written, Dirty* to_write)
-      ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::Status Note(const v1::ArrivedChunk& piece, bool written,
+                    Dirty* to_write) ABSL_LOCKS_EXCLUDED(mutex_);
   // Waits for those who write, and lets nobody write any more.
   absl::Status Close();
 
@@ -77,6 +85,7 @@ class ArrivingFiles {
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   ArrivingSums sums_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, Dirty> dirty_ ABSL_GUARDED_BY(mutex_);
+  std::unique_ptr<BlockWriter> writer_;  // from Open() to the end
 };
 
 }  // namespace ckpt::transfer

@@ -60,10 +60,10 @@ class HostileTest : public ::testing::Test {
     PushSession session(receiver_, &AdmitAll);
     for (size_t i = 0; i < requests.size(); ++i) {
       const auto reply = session.Take(requests[i]);
-      if (i + 1 == requests.size()) return reply.status();
+      if (i + 1 == requests.size() && !reply.ok()) return reply.status();
       EXPECT_TRUE(reply.ok()) << i << ": " << reply.status();
     }
-    return session.End();
+    return session.End();  // what was taken may fail when it is written
   }
   // The same for a chunk that was changed.
   absl::Status SendChanged(const std::function<void(v1::ImageChunk&)>& change) {
@@ -132,7 +132,9 @@ TEST_F(HostileTest, MorePiecesThanAnyImageHasAreRefused) {
     status = session.Take(piece).status();
   }
   EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
-  EXPECT_EQ(taken, kMaxRanges + 1);
+  // And those that wait to be written.
+  EXPECT_GT(taken, kMaxRanges);
+  EXPECT_LT(taken, kMaxRanges + 20);
 }
 
 TEST_F(HostileTest, TheSamePieceAgainAndAgainIsRefused) {

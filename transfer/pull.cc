@@ -168,6 +168,7 @@ absl::Status PullImpl::Receive(const v1::ImageAnnouncement& announcement,
     meter_.Add(
         {.done = reply.chunk().length(), .wire = reply.chunk().data().size()});
   }
+  CKPT_RETURN_IF_ERROR(arrival->Flush());
   return stream->Finish();
 }
 

@@ -55,9 +55,10 @@ absl::StatusOr<absl::optional<v1::PushReply>> PushSession::Take(
 }
 
 absl::Status PushSession::End() {
-  const bool begun = arrival_ != nullptr;
+  if (arrival_ == nullptr) return OutOfOrder("this one has not begun");
+  absl::Status written = ended_ ? absl::OkStatus() : arrival_->Flush();
   arrival_ = nullptr;
-  return begun ? absl::OkStatus() : OutOfOrder("this one has not begun");
+  return written;
 }
 
 }  // namespace ckpt::transfer

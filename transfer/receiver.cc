@@ -1,10 +1,9 @@
 #include "transfer/receiver.h"
 
 #include <fcntl.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
+#include <utility>
 
 #include "absl/memory/memory.h"
 #include "absl/strings/ascii.h"
@@ -14,6 +13,7 @@
 #include "base/file.h"
 #include "base/status.h"
 #include "store/arriving_image.h"
+#include "store/layout.h"
 #include "transfer/arriving_files.h"
 #include "transfer/ranges.h"
 
@@ -51,27 +51,22 @@ absl::Status CheckAnnouncement(const v1::ImageAnnouncement& announcement) {
   return absl::OkStatus();
 }
 
-absl::Status WriteRun(int fd, absl::string_view bytes, uint64_t offset,
-                      const std::string& name) {
-  while (!bytes.empty()) {
-    const ssize_t count =
-        ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) {
-      return WithMessage(
-          ErrnoToStatus(errno, "write", name),
-          absl::StrCat(ErrnoToStatus(errno, "write", name).message(),
-                       " at offset ", offset,
-                       "; what has arrived is kept for a day: make room, and "
-                       "send it again"));
-    }
-    bytes.remove_prefix(static_cast<size_t>(count));
-    offset += static_cast<uint64_t>(count);
-  }
-  return absl::OkStatus();
+v1::ArrivedChunk HeadOf(const v1::ImageChunk& chunk) {
+  v1::ArrivedChunk head;
+  head.set_file(chunk.file());
+  head.set_offset(chunk.offset());
+  head.set_length(chunk.length());
+  head.set_xxh3(chunk.xxh3());
+  return head;
 }
 
 }  // namespace
+
+Arrival::Arrival(std::shared_ptr<ArrivingFiles> files)
+    : files_(std::move(files)) {
+  if (files_ == nullptr) return;
+  pages_ = std::make_unique<BlockWriter::Stream>(files_->writer());
+}
 
 Arrival::~Arrival() = default;
 
@@ -83,7 +78,19 @@ absl::Status Arrival::Add(const v1::ImageChunk& chunk) {
   CKPT_ASSIGN_OR_RETURN(const ChunkDecoder::Piece piece,
                         decoder_.Decode(chunk));
   CKPT_RETURN_IF_ERROR(FaultPoint("transfer.receive"));
-  CKPT_RETURN_IF_ERROR(files_->BeginWrite(chunk));
+  CKPT_RETURN_IF_ERROR(files_->Admit(chunk));
+  // Holes are left out.
+  const bool is_whole = piece.data.size() == 1 && piece.data[0].begin == 0 &&
+                        piece.data[0].end == piece.bytes.size();
+  if (is_whole && IsPagesFile(chunk.file())) {
+    return pages_->Add(HeadOf(chunk), piece.bytes);
+  }
+  return WriteRuns(chunk, piece);
+}
+
+absl::Status Arrival::WriteRuns(const v1::ImageChunk& chunk,
+                                const ChunkDecoder::Piece& piece) {
+  CKPT_RETURN_IF_ERROR(files_->BeginWrite(1));
   const absl::Status written = [&]() -> absl::Status {
     if (open_name_ != chunk.file()) {
       open_name_.clear();
@@ -93,14 +100,18 @@ absl::Status Arrival::Add(const v1::ImageChunk& chunk) {
       open_name_ = chunk.file();
     }
     for (const Run& run : piece.data) {
-      CKPT_RETURN_IF_ERROR(WriteRun(
+      CKPT_RETURN_IF_ERROR(WriteBytes(
           open_file_.get(), piece.bytes.substr(run.begin, run.end - run.begin),
           chunk.offset() + run.begin, chunk.file()));
     }
     return absl::OkStatus();
   }();
-  const absl::Status noted = files_->EndWrite(chunk, written.ok());
+  const absl::Status noted = files_->EndWrite(HeadOf(chunk), written.ok());
   return written.ok() ? noted : written;
+}
+
+absl::Status Arrival::Flush() {
+  return pages_ == nullptr ? absl::OkStatus() : pages_->Flush();
 }
 
 absl::StatusOr<v1::ArrivalResult> Arrival::Commit(absl::string_view manifest) {
@@ -112,6 +123,7 @@ absl::StatusOr<v1::ArrivalResult> Arrival::Commit(absl::string_view manifest) {
     return absl::InvalidArgumentError(
         "the manifest is longer than 3 MiB; the image is refused");
   }
+  CKPT_RETURN_IF_ERROR(Flush());
   open_file_.Reset();
   open_name_.clear();
   return files_->Commit(manifest);

@@ -31,6 +31,7 @@
 #include "base/unique_fd.h"
 #include "proto/transfer.pb.h"
 #include "store/image_store.h"
+#include "transfer/block_writer.h"
 #include "transfer/chunk.h"
 
 namespace ckpt::transfer {
@@ -49,11 +50,15 @@ class Arrival {
   // do.
   const v1::ArrivalState& state() const { return state_; }
 
-  // Writes a piece.  It counts as arrived when this returns OK.
+  // Takes a piece, which is written soon, and counts as arrived then.
   // InvalidArgument: it is refused.  DataLoss: it is not what was sent.  Both
-  // name file and offset.  ResourceExhausted: the disk is full; what has
-  // arrived stays.  Aborted: it was committed or discarded meanwhile.
+  // name file and offset.  ResourceExhausted: the disk is full, of which an
+  // earlier call may have been the reason; what has arrived stays.  Aborted: it
+  // was committed or discarded meanwhile.
   absl::Status Add(const v1::ImageChunk& chunk);
+
+  // Waits until all that was added is written.  Errors of Add().
+  absl::Status Flush();
 
   // Makes it an image.  Ends the other streams.  Errors of
   // ArrivingImage::Commit(); PermissionDenied when the manifest tells of
@@ -66,10 +71,13 @@ class Arrival {
 
  private:
   friend class Receiver;
-  explicit Arrival(std::shared_ptr<ArrivingFiles> files)
-      : files_(std::move(files)) {}
+  explicit Arrival(std::shared_ptr<ArrivingFiles> files);
+  // Parts of a piece, at once.
+  absl::Status WriteRuns(const v1::ImageChunk& chunk,
+                         const ChunkDecoder::Piece& piece);
 
-  std::shared_ptr<ArrivingFiles> files_;  // null: it is there already
+  std::shared_ptr<ArrivingFiles> files_;        // null: it is there already
+  std::unique_ptr<BlockWriter::Stream> pages_;  // null: the same
   v1::ArrivalState state_;
   ChunkDecoder decoder_;
   std::string open_name_;  // of the file that was written last

@@ -57,6 +57,7 @@ class ReceiverTest : public TransferFixture {
     for (size_t at = 0; at < bytes.size(); at += kBlock) {
       Add(file, at, bytes.substr(at, kBlock));
     }
+    ASSERT_EQ(arrival_->Flush(), absl::OkStatus());
   }
   // Into the file, behind the receiver's back.
   void Change(const std::string& file, uint64_t offset,

@@ -47,8 +47,11 @@ absl::StatusOr<v1::RestoreReport> RestoreAt(rpc::Client& remote,
   if (absl::IsNotFound(ended.status()) &&
       StoreFlag(arguments).Open(asked.image()).ok()) {
     // The image is here, and perhaps it is what is missing there.
-    CKPT_RETURN_IF_ERROR(PushImage(StoreFlag(arguments), asked.image(), "",
-                                   arguments.Get("node"), arguments, context)
+    CKPT_RETURN_IF_ERROR(PushImage({.image = asked.image(),
+                                    .as = "",
+                                    .node = arguments.Get("node"),
+                                    .restored_soon = true},
+                                   arguments, context)
                              .status());
     ended = run();
   }
