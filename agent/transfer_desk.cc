@@ -61,7 +61,7 @@ absl::Status TransferDesk::TakeIn(const Caller& caller, PushCaller& call,
 
 absl::StatusOr<absl::optional<v1::PushReply>> TransferDesk::Take(
     transfer::PushSession& session, const v1::ImageAnnouncement& begun,
-    const v1::PushRequest& request) {
+    v1::PushRequest& request) {
   if (!request.has_commit() || note_arrival_ == nullptr) {
     return session.Take(request);
   }

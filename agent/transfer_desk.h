@@ -84,7 +84,7 @@ class TransferDesk {
                        PullCaller& call);
   absl::StatusOr<absl::optional<v1::PushReply>> Take(
       transfer::PushSession& session, const v1::ImageAnnouncement& begun,
-      const v1::PushRequest& request);
+      v1::PushRequest& request);
 
   const Gate& gate_;
   const ImageStore& store_;

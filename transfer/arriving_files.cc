@@ -68,8 +68,7 @@ absl::StatusOr<std::shared_ptr<ArrivingFiles>> ArrivingFiles::Open(
       files->dir_fd(),
       BlockWriter::Options{.past_cache = !announcement.restored_soon()},
       BlockWriter::Notes{
-          .begin = [self = files.get()](
-                       int pieces) { return self->BeginWrite(pieces); },
+          .begin = [self = files.get()] { return self->BeginWrite(); },
           .end = [self = files.get()](
                      const v1::ArrivedChunk& piece,
                      bool written) { return self->EndWrite(piece, written); }});
@@ -128,10 +127,10 @@ absl::Status ArrivingFiles::Admit(const v1::ImageChunk& chunk) {
   return absl::OkStatus();
 }
 
-absl::Status ArrivingFiles::BeginWrite(int pieces) {
+absl::Status ArrivingFiles::BeginWrite() {
   const absl::MutexLock lock(&mutex_);
   if (closed_) return Late();
-  writing_ += pieces;
+  ++writing_;
   return absl::OkStatus();
 }
 

@@ -43,9 +43,9 @@ class ArrivingFiles {
   // InvalidArgument: more files than there may be.  Aborted: the transfer has
   // ended.
   absl::Status Admit(const v1::ImageChunk& chunk);
-  // Around the writing of pieces, each of which ends by itself.
-  // InvalidArgument: more bytes than there may be.  Aborted: as above.
-  absl::Status BeginWrite(int pieces);
+  // Around the writing of a piece.  InvalidArgument: more bytes than there may
+  // be.  Aborted: as above.
+  absl::Status BeginWrite();
   // `written` is whether it was.
   absl::Status EndWrite(const v1::ArrivedChunk& piece, bool written);
 

@@ -15,8 +15,8 @@
 namespace ckpt::transfer {
 namespace {
 
-// Blocks that wait for the disk, of all streams of a transfer.
-constexpr size_t kMostWaiting = 4;
+// Pieces that wait for the disk, of all streams of a transfer: 2 MiB.
+constexpr size_t kMostWaiting = 8;
 // Of memory, offset and length; more than any disk asks for.
 constexpr size_t kAlignment = 4096;
 // Less is not worth waiting for the disk.
@@ -52,6 +52,7 @@ BlockWriter::BlockWriter(int dir_fd, const Options& options, Notes notes)
     : dir_fd_(dir_fd),
       notes_(std::move(notes)),
       past_cache_(options.past_cache),
+      block_(static_cast<char*>(std::aligned_alloc(kAlignment, kBlockBytes))),
       thread_([this] { Run(); }) {}
 
 BlockWriter::~BlockWriter() {
@@ -62,32 +63,46 @@ BlockWriter::~BlockWriter() {
   thread_.join();
 }
 
-BlockWriter::Block BlockWriter::Take() {
-  {
-    const absl::MutexLock lock(&mutex_);
-    if (!free_.empty()) {
-      Block block = std::move(free_.back());
-      free_.pop_back();
-      return block;
-    }
-  }
-  Block block;
-  block.memory.reset(
-      static_cast<char*>(std::aligned_alloc(kAlignment, kBlockBytes)));
-  return block;
-}
-
-absl::Status BlockWriter::HandOver(Block block) {
-  CKPT_RETURN_IF_ERROR(notes_.begin(static_cast<int>(block.pieces.size())));
+absl::Status BlockWriter::HandOver(Piece piece) {
+  CKPT_RETURN_IF_ERROR(notes_.begin());
   const absl::MutexLock lock(&mutex_);
   mutex_.Await(absl::Condition(
-      +[](std::deque<Block>* waiting) {
+      +[](std::deque<Piece>* waiting) {
         return waiting->size() < kMostWaiting;
       },
       &waiting_));
-  ++block.stream->pending_;
-  waiting_.push_back(std::move(block));
+  ++piece.stream->pending_;
+  waiting_.push_back(std::move(piece));
   return status_;
+}
+
+std::string BlockWriter::Recycled() {
+  const absl::MutexLock lock(&mutex_);
+  if (recycled_.empty()) return "";
+  std::string bytes = std::move(recycled_.back());
+  recycled_.pop_back();
+  return bytes;
+}
+
+std::vector<BlockWriter::Piece> BlockWriter::NextBlock() {
+  std::vector<Piece> block;
+  size_t size = 0;
+  for (auto next = waiting_.begin(); next != waiting_.end();) {
+    const bool follows =
+        block.empty() ||
+        (next->head.file() == block.back().head.file() &&
+         next->head.offset() ==
+             block.back().head.offset() + block.back().head.length() &&
+         size + next->bytes.size() <= kBlockBytes);
+    if (!follows) {
+      ++next;
+      continue;
+    }
+    size += next->bytes.size();
+    block.push_back(std::move(*next));
+    next = waiting_.erase(next);
+  }
+  return block;
 }
 
 void BlockWriter::Run() {
@@ -95,53 +110,51 @@ void BlockWriter::Run() {
     return !waiting_.empty() || ending_;
   };
   while (true) {
-    Block block;
+    std::vector<Piece> block;
     absl::Status status;
     {
       const absl::MutexLock lock(&mutex_);
       mutex_.Await(absl::Condition(&has_work));
       if (waiting_.empty()) return;
-      block = std::move(waiting_.front());
-      waiting_.pop_front();
+      block = NextBlock();
       status = status_;
     }
     if (status.ok()) status = Write(block);
     const bool written = status.ok();
-    for (const v1::ArrivedChunk& piece : block.pieces) {
-      const absl::Status noted = notes_.end(piece, written);
+    for (const Piece& piece : block) {
+      const absl::Status noted = notes_.end(piece.head, written);
       if (status.ok()) status = noted;
     }
-    block.pieces.clear();
-    block.size = 0;
     const absl::MutexLock lock(&mutex_);
     if (status_.ok()) status_ = status;
-    --block.stream->pending_;
-    if (free_.size() < kMostWaiting) free_.push_back(std::move(block));
+    for (Piece& piece : block) {
+      --piece.stream->pending_;
+      if (recycled_.size() == kMostWaiting) continue;
+      recycled_.push_back(std::move(piece.bytes));
+    }
   }
 }
 
-absl::Status BlockWriter::OpenFile(const std::string& name, int more_flags,
-                                   UniqueFd& fd) {
+absl::Status BlockWriter::OpenFile(int more_flags, UniqueFd& fd) {
   if (fd.ok()) return absl::OkStatus();
   CKPT_ASSIGN_OR_RETURN(
-      fd, OpenAt(dir_fd_, name, O_WRONLY | O_CREAT | O_NOFOLLOW | more_flags,
+      fd, OpenAt(dir_fd_, name_, O_WRONLY | O_CREAT | O_NOFOLLOW | more_flags,
                  0600));
   return absl::OkStatus();
 }
 
-size_t BlockWriter::WritePastCache(const Block& block) {
-  const uint64_t offset = block.pieces.front().offset();
-  const size_t size = block.size - block.size % kAlignment;
+size_t BlockWriter::WritePastCache(uint64_t offset, size_t size) {
+  size -= size % kAlignment;
   if (!past_cache_ || !IsAligned(offset) || size < kLeastDirect) return 0;
-  if (!OpenFile(block.pieces.front().file(), O_DIRECT, direct_file_).ok()) {
+  if (!OpenFile(O_DIRECT, direct_file_).ok()) {
     past_cache_ = false;
     return 0;
   }
   size_t written = 0;
   while (written < size) {
     const ssize_t count =
-        ::pwrite(direct_file_.get(), block.memory.get() + written,
-                 size - written, static_cast<off_t>(offset + written));
+        ::pwrite(direct_file_.get(), block_.get() + written, size - written,
+                 static_cast<off_t>(offset + written));
     if (count < 0 && errno == EINTR) continue;
     if (count < 0 && SaysCannot(errno)) past_cache_ = false;
     if (count <= 0 || !IsAligned(static_cast<uint64_t>(count))) break;
@@ -150,56 +163,44 @@ size_t BlockWriter::WritePastCache(const Block& block) {
   return written;
 }
 
-absl::Status BlockWriter::Write(const Block& block) {
-  const v1::ArrivedChunk& first = block.pieces.front();
+absl::Status BlockWriter::Write(const std::vector<Piece>& pieces) {
+  if (block_ == nullptr) {
+    return absl::ResourceExhaustedError("no memory for what arrives");
+  }
+  const v1::ArrivedChunk& first = pieces.front().head;
   if (name_ != first.file()) {
     name_ = first.file();
     file_.Reset();
     direct_file_.Reset();
   }
+  size_t size = 0;
+  for (const Piece& piece : pieces) {
+    std::memcpy(block_.get() + size, piece.bytes.data(), piece.bytes.size());
+    size += piece.bytes.size();
+  }
   // What could not be written so is tried the other way, which tells why.
-  const size_t written = WritePastCache(block);
-  if (written == block.size) return absl::OkStatus();
-  CKPT_RETURN_IF_ERROR(OpenFile(first.file(), 0, file_));
-  return WriteBytes(
-      file_.get(),
-      absl::string_view(block.memory.get() + written, block.size - written),
-      first.offset() + written, first.file());
-}
-
-absl::Status BlockWriter::Stream::HandOver() {
-  if (block_.pieces.empty()) return absl::OkStatus();
-  block_.stream = this;
-  return writer_.HandOver(std::exchange(block_, Block()));
+  const size_t written = WritePastCache(first.offset(), size);
+  if (written == size) return absl::OkStatus();
+  CKPT_RETURN_IF_ERROR(OpenFile(0, file_));
+  return WriteBytes(file_.get(),
+                    absl::string_view(block_.get() + written, size - written),
+                    first.offset() + written, name_);
 }
 
 absl::Status BlockWriter::Stream::Add(const v1::ArrivedChunk& piece,
-                                      absl::string_view bytes) {
+                                      std::string& bytes) {
   static_assert(kMaxChunkBytes <= kBlockBytes);
-  if (!block_.pieces.empty()) {
-    const v1::ArrivedChunk& last = block_.pieces.back();
-    if (last.file() != piece.file() ||
-        last.offset() + last.length() != piece.offset() ||
-        block_.size + bytes.size() > kBlockBytes) {
-      CKPT_RETURN_IF_ERROR(HandOver());
-    }
-  }
-  if (block_.memory == nullptr) block_ = writer_.Take();
-  if (block_.memory == nullptr) {
-    return absl::ResourceExhaustedError("no memory for what arrives");
-  }
-  std::memcpy(block_.memory.get() + block_.size, bytes.data(), bytes.size());
-  block_.size += bytes.size();
-  block_.pieces.push_back(piece);
-  return block_.size == kBlockBytes ? HandOver() : absl::OkStatus();
+  std::string recycled = writer_.Recycled();
+  bytes.swap(recycled);
+  return writer_.HandOver(
+      {.head = piece, .bytes = std::move(recycled), .stream = this});
 }
 
 absl::Status BlockWriter::Stream::Flush() {
-  const absl::Status handed = HandOver();
   const absl::MutexLock lock(&writer_.mutex_);
   writer_.mutex_.Await(absl::Condition(
       +[](int* pending) { return *pending == 0; }, &pending_));
-  return writer_.status_.ok() ? handed : writer_.status_;
+  return writer_.status_;
 }
 
 }  // namespace ckpt::transfer

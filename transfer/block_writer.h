@@ -45,10 +45,10 @@ class BlockWriter {
   struct Options {
     bool past_cache = false;
   };
-  // What a block's owner is told.  Begin: pieces are about to be written; an
-  // error has them dropped.  End: whether they were.
+  // What the owner is told.  Begin: a piece is going to be written; an error
+  // has it dropped.  End: whether it was.
   struct Notes {
-    std::function<absl::Status(int pieces)> begin;
+    std::function<absl::Status()> begin;
     std::function<absl::Status(const v1::ArrivedChunk& piece, bool written)>
         end;
   };
@@ -65,35 +65,35 @@ class BlockWriter {
   struct FreeMemory {
     void operator()(char* memory) const { std::free(memory); }
   };
-  // Part of a file that is to be written at once.
-  struct Block {
-    std::unique_ptr<char, FreeMemory> memory;  // aligned to a page
-    size_t size = 0;
-    std::vector<v1::ArrivedChunk> pieces;  // of one file, one after the other
+  struct Piece {
+    v1::ArrivedChunk head;
+    std::string bytes;
     Stream* stream = nullptr;
   };
 
-  // An empty one.
-  Block Take();
-  // Waits while too many are waiting.
-  absl::Status HandOver(Block block);
+  absl::Status HandOver(Piece piece);
+  std::string Recycled();
   void Run();
-  absl::Status Write(const Block& block);
-  // How much of its beginning is written.
-  size_t WritePastCache(const Block& block);
-  absl::Status OpenFile(const std::string& name, int more_flags, UniqueFd& fd);
+  // The next of those that wait, and what follows it in its file, as much as
+  // one block takes.
+  std::vector<Piece> NextBlock() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status Write(const std::vector<Piece>& pieces);
+  // How much of the block's beginning is written.
+  size_t WritePastCache(uint64_t offset, size_t size);
+  absl::Status OpenFile(int more_flags, UniqueFd& fd);
 
   const int dir_fd_;
   const Notes notes_;
   // Of the thread.
   bool past_cache_;
-  std::string name_;  // of the files that are open
+  std::unique_ptr<char, FreeMemory> block_;  // aligned to a page
+  std::string name_;                         // of the files that are open
   UniqueFd file_;
   UniqueFd direct_file_;
 
   absl::Mutex mutex_;
-  std::deque<Block> waiting_ ABSL_GUARDED_BY(mutex_);
-  std::vector<Block> free_ ABSL_GUARDED_BY(mutex_);
+  std::deque<Piece> waiting_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::string> recycled_ ABSL_GUARDED_BY(mutex_);
   absl::Status status_ ABSL_GUARDED_BY(mutex_);  // of the first that failed
   bool ending_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;
@@ -107,20 +107,20 @@ class BlockWriter::Stream {
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
 
-  // Takes a piece, which `bytes` is all of, to be written soon.  Errors of what
-  // was taken before, by any stream: those of WriteBytes(), and of the notes.
-  absl::Status Add(const v1::ArrivedChunk& piece, absl::string_view bytes);
+  // Takes a piece, which `bytes` is all of, to be written soon; waits while too
+  // many are waiting.  Leaves a string in its place whose memory can be used
+  // again.  Errors of what was taken before, by any stream: those of
+  // WriteBytes(), and of the notes.
+  absl::Status Add(const v1::ArrivedChunk& piece, std::string& bytes);
 
   // Waits until all that was taken is written, or has failed.
   absl::Status Flush();
 
  private:
   friend class BlockWriter;
-  absl::Status HandOver();
 
   BlockWriter& writer_;
-  Block block_;      // that is being filled
-  int pending_ = 0;  // blocks; guarded by the writer's mutex
+  int pending_ = 0;  // pieces; guarded by the writer's mutex
 };
 
 }  // namespace ckpt::transfer

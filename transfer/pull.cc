@@ -163,10 +163,9 @@ absl::Status PullImpl::Receive(const v1::ImageAnnouncement& announcement,
         "image ", image_, " was replaced by another one meanwhile"));
   }
   while (stream->Read(&reply)) {
-    absl::Status added = arrival->Add(reply.chunk());
-    if (!added.ok()) return added;
-    meter_.Add(
-        {.done = reply.chunk().length(), .wire = reply.chunk().data().size()});
+    const uint64_t wire = reply.chunk().data().size();
+    CKPT_RETURN_IF_ERROR(arrival->Add(*reply.mutable_chunk()));
+    meter_.Add({.done = reply.chunk().length(), .wire = wire});
   }
   CKPT_RETURN_IF_ERROR(arrival->Flush());
   return stream->Finish();

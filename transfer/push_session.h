@@ -35,8 +35,12 @@ class PushSession {
       : receiver_(receiver), admit_(std::move(admit)) {}
 
   // FailedPrecondition: out of order.  Errors of `admit` and of Receiver.
+  // May take the bytes out of a chunk, as Arrival::Add().
+  absl::StatusOr<absl::optional<v1::PushReply>> Take(v1::PushRequest& request);
   absl::StatusOr<absl::optional<v1::PushReply>> Take(
-      const v1::PushRequest& request);
+      v1::PushRequest&& request) {
+    return Take(request);
+  }
 
   // Nothing more comes.  FailedPrecondition: nothing came at all.
   absl::Status End();

@@ -70,7 +70,7 @@ Arrival::Arrival(std::shared_ptr<ArrivingFiles> files)
 
 Arrival::~Arrival() = default;
 
-absl::Status Arrival::Add(const v1::ImageChunk& chunk) {
+absl::Status Arrival::Add(v1::ImageChunk& chunk) {
   if (files_ == nullptr) {
     return absl::FailedPreconditionError(
         "a chunk of an image that is there already; it is refused");
@@ -82,15 +82,17 @@ absl::Status Arrival::Add(const v1::ImageChunk& chunk) {
   // Holes are left out.
   const bool is_whole = piece.data.size() == 1 && piece.data[0].begin == 0 &&
                         piece.data[0].end == piece.bytes.size();
-  if (is_whole && IsPagesFile(chunk.file())) {
-    return pages_->Add(HeadOf(chunk), piece.bytes);
+  if (!is_whole || !IsPagesFile(chunk.file())) return WriteRuns(chunk, piece);
+  std::string& data = *chunk.mutable_data();
+  if (piece.bytes.data() != data.data()) {
+    data.assign(piece.bytes.data(), piece.bytes.size());
   }
-  return WriteRuns(chunk, piece);
+  return pages_->Add(HeadOf(chunk), data);
 }
 
 absl::Status Arrival::WriteRuns(const v1::ImageChunk& chunk,
                                 const ChunkDecoder::Piece& piece) {
-  CKPT_RETURN_IF_ERROR(files_->BeginWrite(1));
+  CKPT_RETURN_IF_ERROR(files_->BeginWrite());
   const absl::Status written = [&]() -> absl::Status {
     if (open_name_ != chunk.file()) {
       open_name_.clear();

@@ -50,12 +50,13 @@ class Arrival {
   // do.
   const v1::ArrivalState& state() const { return state_; }
 
-  // Takes a piece, which is written soon, and counts as arrived then.
+  // Takes a piece, which is written soon, and counts as arrived then.  May take
+  // the bytes out of `chunk`, and leave others that mean nothing.
   // InvalidArgument: it is refused.  DataLoss: it is not what was sent.  Both
   // name file and offset.  ResourceExhausted: the disk is full, of which an
   // earlier call may have been the reason; what has arrived stays.  Aborted: it
   // was committed or discarded meanwhile.
-  absl::Status Add(const v1::ImageChunk& chunk);
+  absl::Status Add(v1::ImageChunk& chunk);
 
   // Waits until all that was added is written.  Errors of Add().
   absl::Status Flush();
