@@ -9,8 +9,8 @@
 //
 // Who calls are the names in the certificate, and what they may do the desk
 // decides, as for gRPC (agent/tls_server.h); a stream that is no further one of
-// a push is refused.  The certificates' files are read anew at least every
-// TlsServer::kRotationInterval.
+// a push is refused.  The certificates' files are read anew for a connection
+// that comes TlsServer::kRotationInterval after they were.
 //
 // Thread-safe.
 #ifndef CKPT_AGENT_DATA_SERVER_H_
@@ -38,7 +38,7 @@
 
 namespace ckpt::agent {
 
-// All borrowed.
+// What it refers to is borrowed.
 struct DataServerOptions {
   rpc::HostPort listen;  // port 0: any free one
   rpc::TlsFiles files;

@@ -47,10 +47,6 @@ absl::StatusOr<UniqueFd> ConnectTo(const addrinfo& address,
   return Unreachable(ErrnoToStatus(error, "connect to it").message());
 }
 
-Bio Reading(const std::string& pem) {
-  return Bio(::BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
-}
-
 bool Trust(SSL_CTX* context, const std::string& pem) {
   const Bio bio = Reading(pem);
   int count = 0;

@@ -1,15 +1,12 @@
-// OpenSSL, as rpc/ uses it: objects that free themselves, sessions that show
-// our certificate, and steps of a handshake with a limit of time.
+// OpenSSL, as rpc/ uses it: sessions that show our certificate, and steps of a
+// handshake with a limit of time.
 //
 // Errors of OpenSSL are left in its queue of the calling thread.
 #ifndef CKPT_RPC_OPENSSL_H_
 #define CKPT_RPC_OPENSSL_H_
 
-#include <openssl/bio.h>
 #include <openssl/err.h>
-#include <openssl/evp.h>
 #include <openssl/ssl.h>
-#include <openssl/x509.h>
 #include <poll.h>
 
 #include <memory>
@@ -19,20 +16,11 @@
 #include "absl/time/time.h"
 #include "base/unique_fd.h"
 #include "rpc/host_port.h"
+#include "rpc/openssl_objects.h"
 #include "rpc/tls_files.h"
 
 namespace ckpt::rpc {
 
-template <auto kFree>
-struct Freeing {
-  template <typename T>
-  void operator()(T* object) const {
-    kFree(object);
-  }
-};
-using Bio = std::unique_ptr<BIO, Freeing<&BIO_free>>;
-using Certificate = std::unique_ptr<X509, Freeing<&X509_free>>;
-using Key = std::unique_ptr<EVP_PKEY, Freeing<&EVP_PKEY_free>>;
 using TlsContext = std::unique_ptr<SSL_CTX, Freeing<&SSL_CTX_free>>;
 using TlsSession = std::unique_ptr<SSL, Freeing<&SSL_free>>;
 

@@ -1,41 +1,24 @@
 #include "rpc/tls_files.h"
 
 #include <fcntl.h>
-#include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
-#include <openssl/x509.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdlib>
-#include <memory>
 
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
 #include "base/status.h"
 #include "base/unique_fd.h"
+#include "rpc/openssl_objects.h"
 
 namespace ckpt::rpc {
 namespace {
 
 constexpr char kDefaultDirectory[] = "/etc/ckpt/tls";
-
-template <auto kFree>
-struct Freeing {
-  template <typename T>
-  void operator()(T* object) const {
-    kFree(object);
-  }
-};
-using Bio = std::unique_ptr<BIO, Freeing<&BIO_free>>;
-using Certificate = std::unique_ptr<X509, Freeing<&X509_free>>;
-using Key = std::unique_ptr<EVP_PKEY, Freeing<&EVP_PKEY_free>>;
-
-Bio Reading(const std::string& pem) {
-  return Bio(::BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
-}
 
 absl::Status NoPem(const std::string& path, const char* kind) {
   ::ERR_clear_error();

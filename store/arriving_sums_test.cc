@@ -20,16 +20,6 @@ namespace {
 constexpr char kPages[] = "pages-1.img";
 constexpr uint64_t kBlock = kSumBlockBytes;
 
-std::string Pattern(size_t size) {
-  std::string data(size, '\0');
-  uint32_t state = 1;
-  for (char& c : data) {
-    state = state * 1664525 + 1013904223;
-    c = static_cast<char>(state >> 24);
-  }
-  return data;
-}
-
 std::string Wanted(absl::string_view data) {
   BlockSum sum;
   sum.Add(data);

@@ -6,22 +6,13 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/string_view.h"
 #include "gtest/gtest.h"
+#include "store/test_support.h"
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
 namespace ckpt {
 namespace {
-
-std::string Pattern(size_t size) {
-  std::string data(size, '\0');
-  uint32_t state = 1;
-  for (char& c : data) {
-    state = state * 1664525 + 1013904223;
-    c = static_cast<char>(state >> 24);
-  }
-  return data;
-}
 
 // By the definition, and the library's calls for what is there at once.
 std::string Wanted(absl::string_view data) {

@@ -21,17 +21,6 @@ namespace {
 
 constexpr char kPages[] = "pages-1.img";
 
-// Bytes that differ from place to place.
-std::string Pattern(size_t size) {
-  std::string data(size, '\0');
-  uint32_t state = 1;
-  for (char& c : data) {
-    state = state * 1664525 + 1013904223;
-    c = static_cast<char>(state >> 24);
-  }
-  return data;
-}
-
 class GrowingDigestsTest : public testing::Test {
  protected:
   void Append(const std::string& name, absl::string_view data) {

@@ -176,6 +176,16 @@ std::string ReadBack(int dir_fd, const std::string& name) {
   return ReadFileAt(dir_fd, name).value();
 }
 
+std::string Pattern(size_t size) {
+  std::string data(size, '\0');
+  uint32_t state = 1;
+  for (char& c : data) {
+    state = state * 1664525 + 1013904223;
+    c = static_cast<char>(state >> 24);
+  }
+  return data;
+}
+
 void WriteCriuFile(
     int dir_fd, const std::string& name, CriuMagic magic,
     const std::vector<const google::protobuf::MessageLite*>& entries) {

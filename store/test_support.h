@@ -3,6 +3,7 @@
 #ifndef CKPT_STORE_TEST_SUPPORT_H_
 #define CKPT_STORE_TEST_SUPPORT_H_
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,9 @@ class TempDirectory {
 // Writes a file anew in the directory open as `dir_fd`.
 void WriteFile(int dir_fd, const std::string& name, absl::string_view data);
 std::string ReadBack(int dir_fd, const std::string& name);
+
+// Bytes that differ from place to place.
+std::string Pattern(size_t size);
 
 // Writes a CRIU image file of these entries.
 void WriteCriuFile(

@@ -204,6 +204,8 @@ absl::Status ArrivingFiles::Close() {
 absl::StatusOr<v1::ArrivalResult> ArrivingFiles::Commit(
     absl::string_view manifest) {
   CKPT_RETURN_IF_ERROR(Close());
+  // Of another stream, too: that is no reason to remove what has arrived.
+  CKPT_RETURN_IF_ERROR(writer_->status());
   const auto decoded = DecodeManifest(manifest);
   CKPT_RETURN_IF_ERROR(decoded.status());
   if (decoded->job().cgroup() != announcement_.cgroup()) {

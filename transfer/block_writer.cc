@@ -63,6 +63,11 @@ BlockWriter::~BlockWriter() {
   thread_.join();
 }
 
+absl::Status BlockWriter::status() const {
+  const absl::MutexLock lock(&mutex_);
+  return status_;
+}
+
 absl::Status BlockWriter::HandOver(Piece piece) {
   CKPT_RETURN_IF_ERROR(notes_.begin());
   const absl::MutexLock lock(&mutex_);

@@ -59,6 +59,9 @@ class BlockWriter {
   BlockWriter(const BlockWriter&) = delete;
   BlockWriter& operator=(const BlockWriter&) = delete;
 
+  // OK, or why the first piece that was not written was not.
+  absl::Status status() const;
+
   class Stream;
 
  private:
@@ -91,7 +94,7 @@ class BlockWriter {
   UniqueFd file_;
   UniqueFd direct_file_;
 
-  absl::Mutex mutex_;
+  mutable absl::Mutex mutex_;
   std::deque<Piece> waiting_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::string> recycled_ ABSL_GUARDED_BY(mutex_);
   absl::Status status_ ABSL_GUARDED_BY(mutex_);  // of the first that failed

@@ -63,7 +63,7 @@ class Push {
 
   // Call it once, when the image is whole: the directory has its manifest, and
   // nobody writes there any more.  OK: the image is at the receiver, compared
-  // with the manifest bit by bit and durable under its name.  Errors: those of
+  // with the manifest and durable under its name.  Errors: those of
   // PushImage (proto/agent.proto), Cancelled, Unavailable when the receiver
   // cannot be reached any more.  Then there is no such image, but for
   // Unavailable, Cancelled and DeadlineExceeded, after which there may be:

@@ -24,6 +24,31 @@ class PushTest : public TransferFixture {
                        image->dir_fd(), Options(streams))
         ->Finish();
   }
+  // Again and again, cut at one message after the other; how many there are.
+  int SendCutAtEveryMessage() {
+    const v1::Manifest manifest = MakeImage(here_, "job");
+    return CutAtEveryMessage(
+        absl::UnavailableError("cut"), [&](int cut, const bool& was_cut) {
+          const auto report = Send();
+          ASSERT_TRUE(report.ok())
+              << "cut at " << cut << ": " << report.status();
+          EXPECT_EQ(report->retries(), was_cut ? 1 : 0);
+          ExpectImage(there_, "job", manifest);
+          ASSERT_EQ(there_.Remove("job"), absl::OkStatus());
+        });
+  }
+  // The first chunk is message `first_chunk`.
+  void ExpectCorruptChunkIsSentAgain(int first_chunk) {
+    const v1::Manifest manifest = MakeImage(here_, "job");
+    link_.set_on_message([=](int number, v1::ImageChunk* chunk) {
+      if (number == first_chunk) (*chunk->mutable_data())[1] ^= 1;
+      return absl::OkStatus();
+    });
+    const auto report = Send();
+    ASSERT_TRUE(report.ok()) << report.status();
+    EXPECT_EQ(report->retries(), 1);
+    ExpectImage(there_, "job", manifest);
+  }
 };
 
 TEST_F(PushTest, WholeImageArrives) {
@@ -70,30 +95,13 @@ TEST_F(PushTest, PortForDataThatCannotBeReachedIsToldAndNotNeeded) {
 }
 
 TEST_F(PushTest, CutAtEveryMessageToThePortForDataItGoesOn) {
-  const v1::Manifest manifest = MakeImage(here_, "job");
   link_.set_data_port(FakeLink::DataPort::kOpen);
-  const int messages = CutAtEveryMessage(
-      absl::UnavailableError("cut"), [&](int cut, const bool& was_cut) {
-        const auto report = Send();
-        ASSERT_TRUE(report.ok()) << "cut at " << cut << ": " << report.status();
-        EXPECT_EQ(report->retries(), was_cut ? 1 : 0);
-        ExpectImage(there_, "job", manifest);
-        ASSERT_EQ(there_.Remove("job"), absl::OkStatus());
-      });
-  EXPECT_GT(messages, 9);
+  EXPECT_GT(SendCutAtEveryMessage(), 9);
 }
 
 TEST_F(PushTest, CorruptChunkToThePortForDataIsSentAgain) {
-  const v1::Manifest manifest = MakeImage(here_, "job");
   link_.set_data_port(FakeLink::DataPort::kOpen);
-  link_.set_on_message([](int number, v1::ImageChunk* chunk) {
-    if (number == 6) (*chunk->mutable_data())[1] ^= 1;
-    return absl::OkStatus();
-  });
-  const auto report = Send();
-  ASSERT_TRUE(report.ok()) << report.status();
-  EXPECT_EQ(report->retries(), 1);
-  ExpectImage(there_, "job", manifest);
+  ExpectCorruptChunkIsSentAgain(6);
 }
 
 TEST_F(PushTest, HolesAndZerosAreNotSentAndStayHoles) {
@@ -133,16 +141,7 @@ TEST_F(PushTest, ImageThatGrowsLeavesWhileItIsWritten) {
 }
 
 TEST_F(PushTest, CutAtEveryMessageItGoesOnFromWhatHasArrived) {
-  const v1::Manifest manifest = MakeImage(here_, "job");
-  const int messages = CutAtEveryMessage(
-      absl::UnavailableError("cut"), [&](int cut, const bool& was_cut) {
-        const auto report = Send();
-        ASSERT_TRUE(report.ok()) << "cut at " << cut << ": " << report.status();
-        EXPECT_EQ(report->retries(), was_cut ? 1 : 0);
-        ExpectImage(there_, "job", manifest);
-        ASSERT_EQ(there_.Remove("job"), absl::OkStatus());
-      });
-  EXPECT_GT(messages, 7);
+  EXPECT_GT(SendCutAtEveryMessage(), 7);
 }
 
 TEST_F(PushTest, CutAndReceiverKilledAtEveryMessageItGoesOn) {
@@ -174,17 +173,7 @@ TEST_F(PushTest, DeadLinkIsGivenUp) {
   EXPECT_EQ(link_.messages(), TransferOptions().attempts);
 }
 
-TEST_F(PushTest, CorruptChunkIsSentAgain) {
-  const v1::Manifest manifest = MakeImage(here_, "job");
-  link_.set_on_message([](int number, v1::ImageChunk* chunk) {
-    if (number == 4) (*chunk->mutable_data())[1] ^= 1;
-    return absl::OkStatus();
-  });
-  const auto report = Send();
-  ASSERT_TRUE(report.ok()) << report.status();
-  EXPECT_EQ(report->retries(), 1);
-  ExpectImage(there_, "job", manifest);
-}
+TEST_F(PushTest, CorruptChunkIsSentAgain) { ExpectCorruptChunkIsSentAgain(4); }
 
 TEST_F(PushTest, ChunkThatIsCorruptTwiceIsNamed) {
   MakeImage(here_, "job");

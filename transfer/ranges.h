@@ -30,9 +30,6 @@ class RangeSet {
   };
   Gap NextGap(uint64_t position) const;
 
-  // Where the first gap is.
-  uint64_t Beginning() const { return NextGap(0).begin; }
-
   uint64_t total() const { return total_; }
   const std::map<uint64_t, uint64_t>& ranges() const { return ranges_; }
 

@@ -84,12 +84,6 @@ TEST(RangeSetTest, NextGapIsBetweenTheRanges) {
   expect_gap(100, 100, kNone);
 }
 
-TEST(RangeSetTest, BeginningIsWhatHasNoGapBeforeIt) {
-  EXPECT_EQ(RangeSet().Beginning(), 0);
-  EXPECT_EQ(SetOf({{1, 20}}).Beginning(), 0);
-  EXPECT_EQ(SetOf({{0, 20}, {30, 40}}).Beginning(), 20);
-}
-
 TEST(FileRangeSetsTest, AsMessageAndBackTheyAreTheSame) {
   FileRangeSets sets;
   sets["pages-1.img"] = SetOf({{0, 20}, {30, 40}});
