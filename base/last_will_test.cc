@@ -65,6 +65,17 @@ TEST(LastWillTest, IsCarriedOutInOrderAfterSigkill) {
   EXPECT_EQ(ReadToEnd(pipe.read.get()), "one two");
 }
 
+TEST(LastWillTest, ClosesInOrder) {
+  Pipe pipe;
+  InAKilledProcess([&](LastWill& will) {
+    will.AddWrite(pipe.write.get(), "open");
+    will.AddClose(pipe.write.get());
+    will.AddWrite(pipe.write.get(), "never");
+  });
+  pipe.write.Reset();
+  EXPECT_EQ(ReadToEnd(pipe.read.get()), "open");
+}
+
 TEST(LastWillTest, DoesNothingOnceDisarmed) {
   Pipe pipe;
   {

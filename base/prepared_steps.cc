@@ -59,6 +59,8 @@ void PreparedSteps::AddSocketOption(int fd, int level, int name, int value) {
   step.value = value;
 }
 
+void PreparedSteps::AddClose(int fd) { Add(Kind::kClose, fd); }
+
 void PreparedSteps::AddUnlink(int dir_fd, absl::string_view name) {
   Add(Kind::kUnlink, dir_fd, name);
 }
@@ -133,6 +135,9 @@ void PreparedSteps::CarryOutOne(const Step& step) {
     case Kind::kSocketOption:
       (void)::setsockopt(step.number, step.level, step.name, &step.value,
                          sizeof step.value);
+      break;
+    case Kind::kClose:
+      (void)::close(step.number);
       break;
     case Kind::kUnlink:
       (void)::unlinkat(step.number, step.data.c_str(), 0);

@@ -42,6 +42,8 @@ class PreparedSteps {
   void AddKillListed(int procs_fd, absl::Duration limit);
   // setsockopt() of a number.
   void AddSocketOption(int fd, int level, int name, int value);
+  // A descriptor that is kept open until then.
+  void AddClose(int fd);
   // A file of the directory `dir_fd`: removed, or given another name.
   void AddUnlink(int dir_fd, absl::string_view name);
   void AddRename(int dir_fd, absl::string_view from, absl::string_view to);
@@ -70,6 +72,7 @@ class PreparedSteps {
     kKillProcessGroup,
     kKillListed,
     kSocketOption,
+    kClose,
     kUnlink,
     kRename,
     kIfExists

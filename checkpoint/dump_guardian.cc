@@ -36,7 +36,8 @@ void AddGiveBack(const GuardedDump& dump, int request_file,
 }
 
 // Not one instruction of the job runs here any more: the tasks are killed while
-// they are frozen.
+// they are frozen.  Until CRIU is killed, it must not see that we have died: it
+// would give the tasks and the network back.
 void AddEnd(const GuardedDump& dump, int request_file, PreparedSteps& steps) {
   dump.leaving->AddKill(steps);
   steps.AddKill(dump.criu.pidfd());
@@ -60,6 +61,7 @@ absl::StatusOr<std::unique_ptr<LastWill>> ArmDumpGuardian(
     AddEnd(dump, request_file.get(), decided.then);
     // CRIU, if it lives, does so again.
     dump.leaving->AddGoOn(decided.otherwise);
+    decided.otherwise.AddClose(dump.criu.connection_fd());
     AddGiveBack(dump, request_file.get(), decided.otherwise);
   } else {
     AddGiveBack(dump, request_file.get(), *guardian);

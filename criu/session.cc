@@ -144,13 +144,18 @@ absl::Status Session::AskVersion(const std::string& binary) {
 
 Session::~Session() {
   if (pid_ <= 0) return;
-  socket_.Reset();
+  CloseConnection();
   // It ends by itself when the connection is closed.
   pollfd wait = {pidfd_.get(), POLLIN, 0};
   (void)::poll(&wait, 1,
                static_cast<int>(absl::ToInt64Milliseconds(kEndLimit)));
   ::kill(pid_, SIGKILL);
   Reap();
+}
+
+void Session::CloseConnection() {
+  if (socket_.ok()) ::shutdown(socket_.get(), SHUT_RDWR);
+  socket_.Reset();
 }
 
 void Session::Reap() {
@@ -296,7 +301,7 @@ absl::Status Session::Run(const criu_req& request, Notifications& notify,
   reply = *std::move(answer);
   // The worker has done all that it does, and only frees its memory now; the
   // caller need not wait for that while the job stands still.
-  socket_.Reset();
+  CloseConnection();
   if (reply.type() != request.type()) {
     return absl::InternalError(
         absl::StrCat("CRIU answered a request it was not asked: ",

@@ -102,6 +102,9 @@ class Session {
   const Version& version() const { return version_; }
   pid_t pid() const { return pid_; }
   int pidfd() const { return pidfd_.get(); }
+  // Our end of the connection: CRIU gives up what it does, in order, when the
+  // last copy of it is closed.
+  int connection_fd() const { return socket_.get(); }
   // A signal ended it, in an operation that failed.
   bool was_killed() const;
 
@@ -139,6 +142,8 @@ class Session {
                                   const Limits& limits);
   // Lets CRIU fail in order; kills it if it does not.
   void AbortWorker(bool writes_image);
+  // For whoever has a copy of our end, too.
+  void CloseConnection();
   absl::Status DescribeEnd();
   void Reap();
   absl::Status Run(const criu_req& request, Notifications& notify,
