@@ -45,7 +45,9 @@ class DataCaller : public PushCaller {
     connection_.SetLimit(kBeginLimit);
   }
 
-  bool Read(v1::PushRequest* request) override { return reader_.Read(request); }
+  bool Read(v1::PushRequest* request, AlignedBytes* apart) override {
+    return reader_.Read(request, apart);
+  }
 
   bool Write(const v1::PushReply& reply) override {
     connection_.SetLimit(kIdleLimit);

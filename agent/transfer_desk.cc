@@ -40,14 +40,16 @@ absl::Status TransferDesk::TakeIn(const Caller& caller, PushCaller& call,
         return gate_.Admit(caller, PUSH, {cgroup}, image);
       });
   v1::PushRequest request;
+  AlignedBytes apart;
   v1::ImageAnnouncement begun;
-  while (call.Read(&request)) {
+  while (call.Read(&request, &apart)) {
     if (request.has_begin()) {
       begun = request.begin();
       transfer = !begun.further_stream();
     }
-    metrics_.Add(Metrics::Bytes::kReceived, request.chunk().data().size());
-    CKPT_ASSIGN_OR_RETURN(auto reply, Take(session, begun, request));
+    metrics_.Add(Metrics::Bytes::kReceived,
+                 request.chunk().data().size() + apart.size());
+    CKPT_ASSIGN_OR_RETURN(auto reply, Take(session, begun, request, &apart));
     if (!reply.has_value()) continue;
     if (reply->has_state() && !caller.uid.has_value()) {
       reply->mutable_state()->set_data_port(data_port_);
@@ -61,9 +63,9 @@ absl::Status TransferDesk::TakeIn(const Caller& caller, PushCaller& call,
 
 absl::StatusOr<absl::optional<v1::PushReply>> TransferDesk::Take(
     transfer::PushSession& session, const v1::ImageAnnouncement& begun,
-    v1::PushRequest& request) {
+    const v1::PushRequest& request, AlignedBytes* apart) {
   if (!request.has_commit() || note_arrival_ == nullptr) {
-    return session.Take(request);
+    return session.Take(request, apart);
   }
   // Before it is an image: whoever finds it then knows whose it is.
   CKPT_ASSIGN_OR_RETURN(const v1::Manifest manifest,

@@ -27,6 +27,7 @@
 #include "agent/caller.h"
 #include "agent/gate.h"
 #include "agent/metrics.h"
+#include "base/aligned_bytes.h"
 #include "proto/transfer.pb.h"
 #include "store/image_store.h"
 #include "transfer/push_session.h"
@@ -35,11 +36,12 @@
 namespace ckpt::agent {
 
 // The caller's end of a call, for one thread.  Each blocks; false: the call has
-// ended, or the caller sends nothing more.
+// ended, or the caller sends nothing more.  The bytes of a chunk are in
+// `apart`, or in the message if that is empty.
 class PushCaller {
  public:
   virtual ~PushCaller() = default;
-  virtual bool Read(v1::PushRequest* request) = 0;
+  virtual bool Read(v1::PushRequest* request, AlignedBytes* apart) = 0;
   virtual bool Write(const v1::PushReply& reply) = 0;
 };
 
@@ -84,7 +86,7 @@ class TransferDesk {
                        PullCaller& call);
   absl::StatusOr<absl::optional<v1::PushReply>> Take(
       transfer::PushSession& session, const v1::ImageAnnouncement& begun,
-      v1::PushRequest& request);
+      const v1::PushRequest& request, AlignedBytes* apart);
 
   const Gate& gate_;
   const ImageStore& store_;

@@ -18,7 +18,7 @@ namespace {
 // Says nothing, and ends the call when it is asked to say something.
 class SilentCaller : public PushCaller {
  public:
-  bool Read(v1::PushRequest*) override {
+  bool Read(v1::PushRequest*, AlignedBytes*) override {
     ++reads;
     return false;
   }

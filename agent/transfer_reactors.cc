@@ -46,7 +46,7 @@ PushCall* PushCall::Start(WorkerPool& pool, const std::string& caller,
                                        std::move(work), ended);
 }
 
-bool PushCall::Read(v1::PushRequest* request) {
+bool PushCall::Read(v1::PushRequest* request, AlignedBytes* /*apart*/) {
   const bool ok = read_.Take([this, request] { StartRead(request); },
                              has_begun_ ? kIdleLimit : kBeginLimit,
                              [this] { context_.TryCancel(); });

@@ -36,7 +36,7 @@ class PushCall : public grpc::ServerBidiReactor<v1::PushRequest, v1::PushReply>,
   explicit PushCall(grpc::CallbackServerContext& context) : context_(context) {}
   ~PushCall() override = default;
 
-  bool Read(v1::PushRequest* request) override;
+  bool Read(v1::PushRequest* request, AlignedBytes* apart) override;
   bool Write(const v1::PushReply& reply) override;
 
   grpc::CallbackServerContext& context_;

@@ -72,39 +72,35 @@ bool WriteEnd(TlsConnection& connection) {
   return connection.Write(PrefixOf({.head = 0, .data = 0}));
 }
 
-absl::StatusOr<bool> DataReader::ReadFrame(v1::PushRequest* request) {
+absl::StatusOr<bool> DataReader::ReadFrame(v1::PushRequest* request,
+                                           AlignedBytes* data) {
   CKPT_ASSIGN_OR_RETURN(const Lengths lengths, ReadPrefix(read_));
   if (lengths.head == 0 && lengths.data == 0) return false;
   head_.resize(lengths.head);
   // Mostly as long as the last, and then nothing is filled with zeros.
-  data_.resize(lengths.data);
+  data->resize(lengths.data);
   if (!read_(head_.data(), head_.size()) ||
-      !read_(data_.data(), data_.size())) {
+      !read_(data->data(), data->size())) {
     return Lost();
   }
   if (!request->ParseFromString(head_)) {
     return absl::InvalidArgumentError(
         "a message on a connection for an image's data cannot be read");
   }
-  const bool fits = begun_ ? request->has_chunk()
-                           : request->begin().further_stream() && data_.empty();
+  const bool fits =
+      begun_ ? request->has_chunk() && request->chunk().data().empty()
+             : request->begin().further_stream() && data->empty();
   if (!fits) {
     return absl::FailedPreconditionError(
         "what comes to a port for data is a further stream of a push, and then "
         "chunks; this is neither");
   }
   begun_ = true;
-  if (request->has_chunk()) {
-    *request->mutable_chunk()->mutable_data() = std::move(data_);
-  }
   return true;
 }
 
-bool DataReader::Read(v1::PushRequest* request) {
-  if (request->has_chunk()) {
-    data_ = std::move(*request->mutable_chunk()->mutable_data());
-  }
-  const auto more = ReadFrame(request);
+bool DataReader::Read(v1::PushRequest* request, AlignedBytes* data) {
+  const auto more = ReadFrame(request, data);
   status_ = more.status();
   return more.ok() && *more;
 }

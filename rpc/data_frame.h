@@ -6,7 +6,7 @@
 //   DataReader reader([&](char* bytes, size_t count) {
 //     return connection.Read(bytes, count);
 //   });
-//   while (reader.Read(&request)) ...
+//   while (reader.Read(&request, &data)) ...
 //
 // A frame is two lengths (4 bytes each, little endian), a serialized message
 // without chunk.data, and chunk.data.  A frame of two zeros says that nothing
@@ -21,6 +21,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/aligned_bytes.h"
 #include "proto/transfer.pb.h"
 #include "rpc/tls_connection.h"
 
@@ -45,19 +46,18 @@ class DataReader {
   explicit DataReader(ReadBytes read) : read_(std::move(read)) {}
 
   // The announcement of a further stream first, chunks after that.  False:
-  // nothing more comes; status() tells whether that was said.  The memory of
-  // what the last call has filled is used again.
-  bool Read(v1::PushRequest* request);
+  // nothing more comes; status() tells whether that was said.  `data` gets the
+  // bytes of a chunk, in place of chunk.data.
+  bool Read(v1::PushRequest* request, AlignedBytes* data);
   // Unavailable: the connection broke.  InvalidArgument: it is no frame.
   // FailedPrecondition: another message.
   const absl::Status& status() const { return status_; }
 
  private:
-  absl::StatusOr<bool> ReadFrame(v1::PushRequest* request);
+  absl::StatusOr<bool> ReadFrame(v1::PushRequest* request, AlignedBytes* data);
 
   const ReadBytes read_;
   std::string head_;
-  std::string data_;
   bool begun_ = false;
   absl::Status status_;
 };

@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/time/time.h"
+#include "base/aligned_bytes.h"
 #include "base/unique_fd.h"
 #include "gtest/gtest.h"
 #include "rpc/data_frame.h"
@@ -114,8 +115,12 @@ TEST_F(DataStreamTest, MessagesPassAndTheEndIsTold) {
     EXPECT_TRUE(absl::StartsWith((*connection)->PeerAddress(), "ipv4:127."));
     DataReader reader = ReaderOf(**connection);
     v1::PushRequest request;
-    while (reader.Read(&request)) {
+    AlignedBytes data;
+    while (reader.Read(&request, &data)) {
       taken.push_back(request);
+      if (request.has_chunk()) {
+        taken.back().mutable_chunk()->set_data(data.data(), data.size());
+      }
       if (!request.has_begin()) continue;
       v1::DataReply reply;
       reply.mutable_reply()->mutable_state()->set_data_port(7);
@@ -149,8 +154,9 @@ TEST_F(DataStreamTest, WhoWritesOnLearnsWhyItWasRefused) {
     ASSERT_TRUE(connection.ok()) << connection.status();
     DataReader reader = ReaderOf(**connection);
     v1::PushRequest request;
-    EXPECT_TRUE(reader.Read(&request));
-    EXPECT_TRUE(reader.Read(&request));
+    AlignedBytes data;
+    EXPECT_TRUE(reader.Read(&request, &data));
+    EXPECT_TRUE(reader.Read(&request, &data));
     EndWith(**connection, absl::DataLossError("the chunk differs"));
   });
   const auto stream = OpenDataStream(port_.place(), mover_);
@@ -173,7 +179,8 @@ TEST_F(DataStreamTest, OtherMessagesThanAFurtherStreamsAreRefused) {
       ASSERT_TRUE(connection.ok()) << connection.status();
       DataReader reader = ReaderOf(**connection);
       v1::PushRequest request;
-      EXPECT_FALSE(reader.Read(&request));
+      AlignedBytes data;
+      EXPECT_FALSE(reader.Read(&request, &data));
       status = reader.status();
       EndWith(**connection, status);
     });
@@ -192,8 +199,9 @@ TEST_F(DataStreamTest, BrokenConnectionIsNoEnd) {
     ASSERT_TRUE(connection.ok()) << connection.status();
     DataReader reader = ReaderOf(**connection);
     v1::PushRequest request;
-    EXPECT_TRUE(reader.Read(&request));
-    EXPECT_FALSE(reader.Read(&request));
+    AlignedBytes data;
+    EXPECT_TRUE(reader.Read(&request, &data));
+    EXPECT_FALSE(reader.Read(&request, &data));
     status = reader.status();
   });
   const auto stream = OpenDataStream(port_.place(), mover_);

@@ -1,10 +1,11 @@
 #include "transfer/block_writer.h"
 
 #include <fcntl.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -15,14 +16,14 @@
 namespace ckpt::transfer {
 namespace {
 
-// Pieces that wait for the disk, of all streams of a transfer: 2 MiB.
-constexpr size_t kMostWaiting = 8;
-// Of memory, offset and length; more than any disk asks for.
-constexpr size_t kAlignment = 4096;
-// Less is not worth waiting for the disk.
-constexpr size_t kLeastDirect = 64 << 10;
-
-bool IsAligned(uint64_t number) { return number % kAlignment == 0; }
+// Memory of what waits for the disk, of all streams of a transfer; and of what
+// is kept for what comes next, which is all of it: given back to malloc() and
+// asked for again it would be scattered over ever more memory.
+constexpr size_t kMostWaitingBytes = 8 << 20;
+constexpr size_t kMostRecycledBytes =
+    kMostWaitingBytes + BlockWriter::kBlockBytes;
+// More than any disk asks for.
+bool IsAligned(uint64_t number) { return number % kDirectAlignment == 0; }
 
 // Of a file system that has no O_DIRECT, or not for this file.
 bool SaysCannot(int error) { return error == EINVAL || error == EOPNOTSUPP; }
@@ -52,7 +53,6 @@ BlockWriter::BlockWriter(int dir_fd, const Options& options, Notes notes)
     : dir_fd_(dir_fd),
       notes_(std::move(notes)),
       past_cache_(options.past_cache),
-      block_(static_cast<char*>(std::aligned_alloc(kAlignment, kBlockBytes))),
       thread_([this] { Run(); }) {}
 
 BlockWriter::~BlockWriter() {
@@ -72,20 +72,24 @@ absl::Status BlockWriter::HandOver(Piece piece) {
   CKPT_RETURN_IF_ERROR(notes_.begin());
   const absl::MutexLock lock(&mutex_);
   mutex_.Await(absl::Condition(
-      +[](std::deque<Piece>* waiting) {
-        return waiting->size() < kMostWaiting;
-      },
-      &waiting_));
+      +[](size_t* bytes) { return *bytes < kMostWaitingBytes; },
+      &waiting_bytes_));
+  waiting_bytes_ += piece.bytes.capacity();
   ++piece.stream->pending_;
   waiting_.push_back(std::move(piece));
   return status_;
 }
 
-std::string BlockWriter::Recycled() {
+AlignedBytes BlockWriter::Recycled() {
   const absl::MutexLock lock(&mutex_);
-  if (recycled_.empty()) return "";
-  std::string bytes = std::move(recycled_.back());
+  AlignedBytes bytes;
+  if (recycled_.empty()) {
+    bytes.reserve(kChunkBytes);
+    return bytes;
+  }
+  bytes = std::move(recycled_.back());
   recycled_.pop_back();
+  recycled_bytes_ -= bytes.capacity();
   return bytes;
 }
 
@@ -104,6 +108,7 @@ std::vector<BlockWriter::Piece> BlockWriter::NextBlock() {
       continue;
     }
     size += next->bytes.size();
+    waiting_bytes_ -= next->bytes.capacity();
     block.push_back(std::move(*next));
     next = waiting_.erase(next);
   }
@@ -134,7 +139,9 @@ void BlockWriter::Run() {
     if (status_.ok()) status_ = status;
     for (Piece& piece : block) {
       --piece.stream->pending_;
-      if (recycled_.size() == kMostWaiting) continue;
+      const size_t size = piece.bytes.capacity();
+      if (recycled_bytes_ + size > kMostRecycledBytes) continue;
+      recycled_bytes_ += size;
       recycled_.push_back(std::move(piece.bytes));
     }
   }
@@ -148,54 +155,59 @@ absl::Status BlockWriter::OpenFile(int more_flags, UniqueFd& fd) {
   return absl::OkStatus();
 }
 
-size_t BlockWriter::WritePastCache(uint64_t offset, size_t size) {
-  size -= size % kAlignment;
-  if (!past_cache_ || !IsAligned(offset) || size < kLeastDirect) return 0;
+size_t BlockWriter::WritePastCache(const std::vector<Piece>& pieces) {
+  const uint64_t offset = pieces.front().head.offset();
+  if (!past_cache_ || !IsAligned(offset)) return 0;
+  std::vector<iovec> parts;
+  size_t size = 0;
+  for (const Piece& piece : pieces) {
+    if (!IsAligned(size)) break;
+    parts.push_back({.iov_base = const_cast<char*>(piece.bytes.data()),
+                     .iov_len = piece.bytes.size()});
+    size += piece.bytes.size();
+  }
+  const size_t rest = size % kDirectAlignment;
+  parts.back().iov_len -= rest;
+  if (size == rest) return 0;
   if (!OpenFile(O_DIRECT, direct_file_).ok()) {
     past_cache_ = false;
     return 0;
   }
-  size_t written = 0;
-  while (written < size) {
-    const ssize_t count =
-        ::pwrite(direct_file_.get(), block_.get() + written, size - written,
-                 static_cast<off_t>(offset + written));
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0 && SaysCannot(errno)) past_cache_ = false;
-    if (count <= 0 || !IsAligned(static_cast<uint64_t>(count))) break;
-    written += static_cast<size_t>(count);
-  }
-  return written;
+  ssize_t count;
+  do {
+    count =
+        ::pwritev(direct_file_.get(), parts.data(),
+                  static_cast<int>(parts.size()), static_cast<off_t>(offset));
+  } while (count < 0 && errno == EINTR);
+  if (count < 0 && SaysCannot(errno)) past_cache_ = false;
+  return count < 0 ? 0 : static_cast<size_t>(count);
 }
 
 absl::Status BlockWriter::Write(const std::vector<Piece>& pieces) {
-  if (block_ == nullptr) {
-    return absl::ResourceExhaustedError("no memory for what arrives");
-  }
-  const v1::ArrivedChunk& first = pieces.front().head;
-  if (name_ != first.file()) {
-    name_ = first.file();
+  const std::string& name = pieces.front().head.file();
+  if (name_ != name) {
+    name_ = name;
     file_.Reset();
     direct_file_.Reset();
   }
-  size_t size = 0;
-  for (const Piece& piece : pieces) {
-    std::memcpy(block_.get() + size, piece.bytes.data(), piece.bytes.size());
-    size += piece.bytes.size();
-  }
   // What could not be written so is tried the other way, which tells why.
-  const size_t written = WritePastCache(first.offset(), size);
-  if (written == size) return absl::OkStatus();
-  CKPT_RETURN_IF_ERROR(OpenFile(0, file_));
-  return WriteBytes(file_.get(),
-                    absl::string_view(block_.get() + written, size - written),
-                    first.offset() + written, name_);
+  size_t written = WritePastCache(pieces);
+  for (const Piece& piece : pieces) {
+    const size_t skipped = std::min(written, piece.bytes.size());
+    written -= skipped;
+    if (skipped == piece.bytes.size()) continue;
+    CKPT_RETURN_IF_ERROR(OpenFile(0, file_));
+    CKPT_RETURN_IF_ERROR(
+        WriteBytes(file_.get(), absl::string_view(piece.bytes).substr(skipped),
+                   piece.head.offset() + skipped, name_));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status BlockWriter::Stream::Add(const v1::ArrivedChunk& piece,
-                                      std::string& bytes) {
+                                      AlignedBytes& bytes) {
   static_assert(kMaxChunkBytes <= kBlockBytes);
-  std::string recycled = writer_.Recycled();
+  AlignedBytes recycled = writer_.Recycled();
   bytes.swap(recycled);
   return writer_.HandOver(
       {.head = piece, .bytes = std::move(recycled), .stream = this});

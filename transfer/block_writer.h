@@ -9,16 +9,14 @@
 // Past the page cache (O_DIRECT, open(2)) a gibibyte takes a tenth of the
 // processor time that it takes through it, and pushes nobody's memory out; who
 // reads it next waits for the disk.  Where the file system cannot do that, and
-// for what is not aligned, it goes through the cache.
+// for what is not aligned, it goes through the cache.  Nothing is copied.
 #ifndef CKPT_TRANSFER_BLOCK_WRITER_H_
 #define CKPT_TRANSFER_BLOCK_WRITER_H_
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <deque>
 #include <functional>
-#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -27,6 +25,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
+#include "base/aligned_bytes.h"
 #include "base/unique_fd.h"
 #include "proto/transfer.pb.h"
 
@@ -41,6 +40,8 @@ absl::Status WriteBytes(int fd, absl::string_view bytes, uint64_t offset,
 class BlockWriter {
  public:
   static constexpr size_t kBlockBytes = 1 << 20;
+  // Less is not worth a hand-over.
+  static constexpr size_t kLeastBytes = 64 << 10;
 
   struct Options {
     bool past_cache = false;
@@ -65,38 +66,36 @@ class BlockWriter {
   class Stream;
 
  private:
-  struct FreeMemory {
-    void operator()(char* memory) const { std::free(memory); }
-  };
   struct Piece {
     v1::ArrivedChunk head;
-    std::string bytes;
+    AlignedBytes bytes;
     Stream* stream = nullptr;
   };
 
   absl::Status HandOver(Piece piece);
-  std::string Recycled();
+  AlignedBytes Recycled();
   void Run();
   // The next of those that wait, and what follows it in its file, as much as
   // one block takes.
   std::vector<Piece> NextBlock() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Write(const std::vector<Piece>& pieces);
-  // How much of the block's beginning is written.
-  size_t WritePastCache(uint64_t offset, size_t size);
+  // How much of their beginning is written.
+  size_t WritePastCache(const std::vector<Piece>& pieces);
   absl::Status OpenFile(int more_flags, UniqueFd& fd);
 
   const int dir_fd_;
   const Notes notes_;
   // Of the thread.
   bool past_cache_;
-  std::unique_ptr<char, FreeMemory> block_;  // aligned to a page
-  std::string name_;                         // of the files that are open
+  std::string name_;  // of the files that are open
   UniqueFd file_;
   UniqueFd direct_file_;
 
   mutable absl::Mutex mutex_;
   std::deque<Piece> waiting_ ABSL_GUARDED_BY(mutex_);
-  std::vector<std::string> recycled_ ABSL_GUARDED_BY(mutex_);
+  size_t waiting_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::vector<AlignedBytes> recycled_ ABSL_GUARDED_BY(mutex_);
+  size_t recycled_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Status status_ ABSL_GUARDED_BY(mutex_);  // of the first that failed
   bool ending_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;
@@ -111,10 +110,10 @@ class BlockWriter::Stream {
   Stream& operator=(const Stream&) = delete;
 
   // Takes a piece, which `bytes` is all of, to be written soon; waits while too
-  // many are waiting.  Leaves a string in its place whose memory can be used
+  // many are waiting.  Leaves others in their place whose memory can be used
   // again.  Errors of what was taken before, by any stream: those of
   // WriteBytes(), and of the notes.
-  absl::Status Add(const v1::ArrivedChunk& piece, std::string& bytes);
+  absl::Status Add(const v1::ArrivedChunk& piece, AlignedBytes& bytes);
 
   // Waits until all that was taken is written, or has failed.
   absl::Status Flush();

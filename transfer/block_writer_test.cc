@@ -13,6 +13,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
+#include "base/aligned_bytes.h"
 #include "base/file.h"
 #include "base/unique_fd.h"
 #include "gtest/gtest.h"
@@ -53,7 +54,7 @@ class BlockWriterTest : public testing::TestWithParam<bool> {
     piece.set_file(file);
     piece.set_offset(begin);
     piece.set_length(static_cast<uint32_t>(end - begin));
-    std::string bytes(all.substr(begin, end - begin));
+    AlignedBytes bytes(all.data() + begin, end - begin);
     return stream.Add(piece, bytes);
   }
   std::string Content(const std::string& file) const {

@@ -128,7 +128,7 @@ bool ChunkEncoder::Encode(absl::string_view bytes, int level,
 ChunkDecoder::ChunkDecoder() : context_(ZSTD_createDCtx()) {}
 
 absl::StatusOr<ChunkDecoder::Piece> ChunkDecoder::Decode(
-    const v1::ImageChunk& chunk) {
+    const v1::ImageChunk& chunk, absl::string_view data) {
   if (!IsImageFileName(chunk.file())) {
     return Refused(chunk, "no file of an image has such a name");
   }
@@ -140,7 +140,6 @@ absl::StatusOr<ChunkDecoder::Piece> ChunkDecoder::Decode(
   Piece piece;
   size_t total = 0;
   CKPT_ASSIGN_OR_RETURN(piece.data, RunsOf(chunk, &total));
-  absl::string_view data = chunk.data();
   if (chunk.zstd()) {
     data_.resize(total);
     const size_t size = ZSTD_decompressDCtx(

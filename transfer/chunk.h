@@ -5,8 +5,9 @@
 //   if (encoder.Encode(bytes, /*level=*/1, &chunk)) Send(chunk);
 //
 //   ChunkDecoder decoder;
-//   CKPT_ASSIGN_OR_RETURN(const auto piece, decoder.Decode(chunk));
-//   for (const Run& run : piece.data) pwrite(..., chunk.offset() + run.begin);
+//   CKPT_ASSIGN_OR_RETURN(const auto piece, decoder.Decode(chunk,
+//   chunk.data())); for (const Run& run : piece.data) pwrite(...,
+//   chunk.offset() + run.begin);
 //
 // What is decoded may come from anybody: nothing in it is believed.
 #ifndef CKPT_TRANSFER_CHUNK_H_
@@ -78,15 +79,18 @@ class ChunkEncoder {
 class ChunkDecoder {
  public:
   struct Piece {
-    absl::string_view bytes;  // all of it; until the next call
-    std::vector<Run> data;    // what is not zero, at most
+    // All of it, in `data` or until the next call.
+    absl::string_view bytes;
+    std::vector<Run> data;  // what is not zero, at most
   };
 
   ChunkDecoder();
 
+  // `data` stands in for chunk.data.
   // InvalidArgument: it contradicts itself, or is beyond the bounds above.
   // DataLoss: it is not what was sent.  Both name file and offset.
-  absl::StatusOr<Piece> Decode(const v1::ImageChunk& chunk);
+  absl::StatusOr<Piece> Decode(const v1::ImageChunk& chunk,
+                               absl::string_view data);
 
  private:
   struct FreeContext {

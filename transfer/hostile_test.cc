@@ -59,7 +59,7 @@ class HostileTest : public ::testing::Test {
   absl::Status Send(const std::vector<v1::PushRequest>& requests) {
     PushSession session(receiver_, &AdmitAll);
     for (size_t i = 0; i < requests.size(); ++i) {
-      const auto reply = session.Take(v1::PushRequest(requests[i]));
+      const auto reply = session.Take(requests[i]);
       if (i + 1 == requests.size() && !reply.ok()) return reply.status();
       EXPECT_TRUE(reply.ok()) << i << ": " << reply.status();
     }
@@ -129,7 +129,7 @@ TEST_F(HostileTest, MorePiecesThanAnyImageHasAreRefused) {
   absl::Status status;
   while (status.ok() && taken <= 2 * kMaxRanges) {
     piece.mutable_chunk()->set_offset(2 * taken++);
-    status = session.Take(v1::PushRequest(piece)).status();
+    status = session.Take(piece).status();
   }
   EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
   // And those that wait to be written.
@@ -143,7 +143,7 @@ TEST_F(HostileTest, TheSamePieceAgainAndAgainIsRefused) {
   const v1::PushRequest piece = Chunk();
   absl::Status status;
   for (size_t i = 0; status.ok() && i <= 2 * kMaxRanges; ++i) {
-    status = session.Take(v1::PushRequest(piece)).status();
+    status = session.Take(piece).status();
   }
   EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
 }

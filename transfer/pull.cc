@@ -164,7 +164,7 @@ absl::Status PullImpl::Receive(const v1::ImageAnnouncement& announcement,
   }
   while (stream->Read(&reply)) {
     const uint64_t wire = reply.chunk().data().size();
-    CKPT_RETURN_IF_ERROR(arrival->Add(*reply.mutable_chunk()));
+    CKPT_RETURN_IF_ERROR(arrival->Add(reply.chunk()));
     meter_.Add({.done = reply.chunk().length(), .wire = wire});
   }
   CKPT_RETURN_IF_ERROR(arrival->Flush());

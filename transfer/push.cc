@@ -209,7 +209,6 @@ absl::Status PushImpl::TryCalls(
 bool PushImpl::OpenFurther(uint16_t data_port, CallGroup& calls,
                            std::vector<std::unique_ptr<PushStream>>& streams) {
   const auto count = static_cast<size_t>(StreamsOf(options_));
-  const auto data_count = static_cast<size_t>(DataStreamsOf(options_));
   while (data_port != 0 && report_.data_port_problem().empty()) {
     auto stream = link_.OpenData(data_port);
     if (!stream.ok()) {
@@ -217,7 +216,7 @@ bool PushImpl::OpenFurther(uint16_t data_port, CallGroup& calls,
       break;
     }
     Keep(*std::move(stream), calls, streams);
-    if (streams.size() > data_count) return true;
+    if (streams.size() > count) return true;
   }
   if (streams.size() > 1) return true;
   while (streams.size() < count) Keep(link_.OpenPush(), calls, streams);

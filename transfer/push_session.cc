@@ -25,7 +25,7 @@ absl::StatusOr<absl::optional<v1::PushReply>> PushSession::Begin(
 }
 
 absl::StatusOr<absl::optional<v1::PushReply>> PushSession::Take(
-    v1::PushRequest& request) {
+    const v1::PushRequest& request, AlignedBytes* apart) {
   using Nothing = absl::optional<v1::PushReply>;
   if (ended_) return OutOfOrder("this one has ended already");
   if (request.what_case() == v1::PushRequest::kBegin) {
@@ -34,7 +34,7 @@ absl::StatusOr<absl::optional<v1::PushReply>> PushSession::Take(
   if (arrival_ == nullptr) return OutOfOrder("this one has not begun");
   switch (request.what_case()) {
     case v1::PushRequest::kChunk:
-      CKPT_RETURN_IF_ERROR(arrival_->Add(*request.mutable_chunk()));
+      CKPT_RETURN_IF_ERROR(arrival_->Add(request.chunk(), apart));
       return Nothing();
     case v1::PushRequest::kCommit: {
       ended_ = true;

@@ -19,6 +19,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/optional.h"
+#include "base/aligned_bytes.h"
 #include "proto/transfer.pb.h"
 #include "transfer/receiver.h"
 
@@ -35,12 +36,9 @@ class PushSession {
       : receiver_(receiver), admit_(std::move(admit)) {}
 
   // FailedPrecondition: out of order.  Errors of `admit` and of Receiver.
-  // May take the bytes out of a chunk, as Arrival::Add().
-  absl::StatusOr<absl::optional<v1::PushReply>> Take(v1::PushRequest& request);
+  // `apart` as for Arrival::Add().
   absl::StatusOr<absl::optional<v1::PushReply>> Take(
-      v1::PushRequest&& request) {
-    return Take(request);
-  }
+      const v1::PushRequest& request, AlignedBytes* apart = nullptr);
 
   // Nothing more comes.  FailedPrecondition: nothing came at all.
   absl::Status End();

@@ -70,24 +70,30 @@ Arrival::Arrival(std::shared_ptr<ArrivingFiles> files)
 
 Arrival::~Arrival() = default;
 
-absl::Status Arrival::Add(v1::ImageChunk& chunk) {
+absl::Status Arrival::Add(const v1::ImageChunk& chunk, AlignedBytes* apart) {
   if (files_ == nullptr) {
     return absl::FailedPreconditionError(
         "a chunk of an image that is there already; it is refused");
   }
-  CKPT_ASSIGN_OR_RETURN(const ChunkDecoder::Piece piece,
-                        decoder_.Decode(chunk));
+  const bool is_apart = apart != nullptr && !apart->empty();
+  CKPT_ASSIGN_OR_RETURN(
+      const ChunkDecoder::Piece piece,
+      decoder_.Decode(chunk, is_apart ? absl::string_view(*apart)
+                                      : absl::string_view(chunk.data())));
   CKPT_RETURN_IF_ERROR(FaultPoint("transfer.receive"));
   CKPT_RETURN_IF_ERROR(files_->Admit(chunk));
   // Holes are left out.
   const bool is_whole = piece.data.size() == 1 && piece.data[0].begin == 0 &&
                         piece.data[0].end == piece.bytes.size();
-  if (!is_whole || !IsPagesFile(chunk.file())) return WriteRuns(chunk, piece);
-  std::string& data = *chunk.mutable_data();
-  if (piece.bytes.data() != data.data()) {
-    data.assign(piece.bytes.data(), piece.bytes.size());
+  if (!is_whole || piece.bytes.size() < BlockWriter::kLeastBytes ||
+      !IsPagesFile(chunk.file())) {
+    return WriteRuns(chunk, piece);
   }
-  return pages_->Add(HeadOf(chunk), data);
+  if (is_apart && piece.bytes.data() == apart->data()) {
+    return pages_->Add(HeadOf(chunk), *apart);
+  }
+  copy_.assign(piece.bytes.data(), piece.bytes.size());
+  return pages_->Add(HeadOf(chunk), copy_);
 }
 
 absl::Status Arrival::WriteRuns(const v1::ImageChunk& chunk,

@@ -28,6 +28,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
+#include "base/aligned_bytes.h"
 #include "base/unique_fd.h"
 #include "proto/transfer.pb.h"
 #include "store/image_store.h"
@@ -50,13 +51,14 @@ class Arrival {
   // do.
   const v1::ArrivalState& state() const { return state_; }
 
-  // Takes a piece, which is written soon, and counts as arrived then.  May take
-  // the bytes out of `chunk`, and leave others that mean nothing.
+  // Takes a piece, which is written soon, and counts as arrived then.  Its
+  // bytes are in `apart`, or in chunk.data where that is null or empty; those
+  // of `apart` may be taken, and others left that mean nothing.
   // InvalidArgument: it is refused.  DataLoss: it is not what was sent.  Both
   // name file and offset.  ResourceExhausted: the disk is full, of which an
   // earlier call may have been the reason; what has arrived stays.  Aborted: it
   // was committed or discarded meanwhile.
-  absl::Status Add(v1::ImageChunk& chunk);
+  absl::Status Add(const v1::ImageChunk& chunk, AlignedBytes* apart = nullptr);
 
   // Waits until all that was added is written.  Errors of Add().
   absl::Status Flush();
@@ -81,6 +83,7 @@ class Arrival {
   std::unique_ptr<BlockWriter::Stream> pages_;  // null: the same
   v1::ArrivalState state_;
   ChunkDecoder decoder_;
+  AlignedBytes copy_;      // of bytes that came otherwise
   std::string open_name_;  // of the file that was written last
   UniqueFd open_file_;
 };

@@ -84,14 +84,6 @@ int StreamsOf(const TransferOptions& options) {
   return std::clamp(wanted, 1, kMaxStreams);
 }
 
-int DataStreamsOf(const TransferOptions& options) {
-  const int wanted =
-      options.streams > 0
-          ? options.streams
-          : static_cast<int>(std::thread::hardware_concurrency() / 2);
-  return std::clamp(wanted, 1, kMaxStreams);
-}
-
 absl::Status CancelledTransfer() {
   return absl::CancelledError(
       "the transfer was cancelled; what has arrived is kept for a day: the "

@@ -70,9 +70,6 @@ class Retry {
 
 // How many streams there are to be.
 int StreamsOf(const TransferOptions& options);
-// The same to a port for data, where one keeps a processor of either end busy,
-// and those that write and that send have to run, too.
-int DataStreamsOf(const TransferOptions& options);
 
 // Of a transfer that is to be stopped by the user.
 absl::Status CancelledTransfer();

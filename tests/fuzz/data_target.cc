@@ -4,6 +4,7 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include "base/aligned_bytes.h"
 #include "proto/transfer.pb.h"
 #include "rpc/data_frame.h"
 #include "tests/fuzz/target.h"
@@ -19,11 +20,12 @@ void Run(absl::string_view bytes) {
     return true;
   });
   v1::PushRequest request;
+  AlignedBytes data;
   bool begun = false;
-  while (reader.Read(&request)) {
+  while (reader.Read(&request, &data)) {
     Require(begun ? request.has_chunk() : request.begin().further_stream(),
             "a stream is an announcement, and then chunks");
-    Require(request.chunk().data().size() <= rpc::kMaxDataBytes,
+    Require(request.chunk().data().empty() && data.size() <= rpc::kMaxDataBytes,
             "a chunk is within its bounds");
     begun = true;
   }
