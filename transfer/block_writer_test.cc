@@ -1,5 +1,7 @@
 #include "transfer/block_writer.h"
 
+#include <fcntl.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -27,9 +29,19 @@ namespace {
 // Through the page cache, and past it.
 class BlockWriterTest : public testing::TestWithParam<bool> {
  protected:
-  BlockWriterTest() {
-    auto fd = OpenDirectory(dir_.path());
-    EXPECT_TRUE(fd.ok()) << fd.status();
+  BlockWriterTest() { Start(dir_.path()); }
+
+  // On a file system of its own.
+  void StartOn(const char* type, const char* options) {
+    const std::string directory = dir_.MakeDirectory(type);
+    ASSERT_EQ(::mount("none", directory.c_str(), type, 0, options), 0);
+    writer_ = nullptr;
+    Start(directory);
+  }
+  void Start(const std::string& directory) {
+    directory_ = directory;
+    auto fd = OpenDirectory(directory);
+    ASSERT_TRUE(fd.ok()) << fd.status();
     dir_fd_ = *std::move(fd);
     writer_ = std::make_unique<BlockWriter>(
         dir_fd_.get(), BlockWriter::Options{.past_cache = GetParam()},
@@ -58,7 +70,7 @@ class BlockWriterTest : public testing::TestWithParam<bool> {
     return stream.Add(piece, bytes);
   }
   std::string Content(const std::string& file) const {
-    const auto bytes = ReadFile(dir_.File(file));
+    const auto bytes = ReadFile(directory_ + "/" + file);
     EXPECT_TRUE(bytes.ok()) << bytes.status();
     return bytes.ok() ? *bytes : "";
   }
@@ -76,6 +88,7 @@ class BlockWriterTest : public testing::TestWithParam<bool> {
   }
 
   TestDir dir_;
+  std::string directory_;
   UniqueFd dir_fd_;
   absl::Mutex mutex_;
   absl::Status refusal_ ABSL_GUARDED_BY(mutex_);
@@ -168,6 +181,34 @@ TEST_P(BlockWriterTest, FailureIsToldToAllAndNothingIsTakenForWritten) {
   EXPECT_EQ(other.Flush(), failed);
   EXPECT_EQ(Written(), 0);
   EXPECT_EQ(Failed(), 2);
+}
+
+TEST_P(BlockWriterTest, FullDiskIsTold) {
+  ASSERT_NO_FATAL_FAILURE(StartOn("tmpfs", "size=1m"));
+  const std::string all = Noise(3 << 20);
+  BlockWriter::Stream stream(*writer_);
+  for (size_t at = 0; at < all.size(); at += kChunkBytes) {
+    (void)Add(stream, "pages-1.img", all, at, at + kChunkBytes);
+  }
+  const absl::Status failed = stream.Flush();
+  EXPECT_TRUE(absl::IsResourceExhausted(failed)) << failed;
+  EXPECT_TRUE(absl::StrContains(failed.message(), "pages-1.img")) << failed;
+  EXPECT_EQ(writer_->status(), failed);
+  EXPECT_LE(Written(), 4);
+}
+
+TEST_P(BlockWriterTest, FileSystemWithoutDirectWritesServesAsWell) {
+  ASSERT_NO_FATAL_FAILURE(StartOn("ramfs", ""));
+  ASSERT_FALSE(
+      OpenAt(dir_fd_.get(), "other", O_WRONLY | O_CREAT | O_DIRECT, 0600).ok());
+  const std::string all = Noise(2 << 20);
+  BlockWriter::Stream stream(*writer_);
+  for (size_t at = 0; at < all.size(); at += kChunkBytes) {
+    ASSERT_EQ(Add(stream, "pages-1.img", all, at, at + kChunkBytes),
+              absl::OkStatus());
+  }
+  ASSERT_EQ(stream.Flush(), absl::OkStatus());
+  EXPECT_TRUE(Content("pages-1.img") == all);
 }
 
 TEST_P(BlockWriterTest, WhatIsRefusedIsDropped) {
