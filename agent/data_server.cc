@@ -25,9 +25,11 @@ namespace ckpt::agent {
 namespace {
 
 constexpr int kBacklog = 64;
-constexpr WorkerPool::Limits kHandshakeLimits = {.threads = 4, .waiting = 64};
-// As for gRPC (agent/tls_server.cc, agent/transfer_reactors.cc).
-constexpr absl::Duration kHandshakeLimit = absl::Seconds(10);
+constexpr WorkerPool::Limits kHandshakeLimits = {.threads = 16, .waiting = 64};
+constexpr WorkerPool::Limits kCloserLimits = {.threads = 4, .waiting = 64};
+// A caller gives up sooner (rpc/data_stream.h).
+constexpr absl::Duration kHandshakeLimit = absl::Seconds(2);
+// As for gRPC (agent/transfer_reactors.cc).
 constexpr absl::Duration kBeginLimit = absl::Seconds(30);
 constexpr absl::Duration kIdleLimit = absl::Minutes(10);
 // How long what a refused caller still sends is thrown away, so that it gets
@@ -42,26 +44,35 @@ class DataCaller : public PushCaller {
         reader_([&connection](char* bytes, size_t count) {
           return connection.Read(bytes, count);
         }) {
-    connection_.SetLimit(kBeginLimit);
+    SetLimit(kBeginLimit);
   }
 
   bool Read(v1::PushRequest* request, AlignedBytes* apart) override {
+    connection_.SetReadDeadline(Clock::Real().Now() + limit_);
     return reader_.Read(request, apart);
   }
 
   bool Write(const v1::PushReply& reply) override {
-    connection_.SetLimit(kIdleLimit);
+    SetLimit(kIdleLimit);
     v1::DataReply answer;
     *answer.mutable_reply() = reply;
     return rpc::WriteReply(connection_, answer);
   }
 
+  bool Joins() const override { return true; }
+
   // Why it ended, if not by what the desk says.
   const absl::Status& status() const { return reader_.status(); }
 
  private:
+  void SetLimit(absl::Duration limit) {
+    limit_ = limit;
+    connection_.SetLimit(limit);
+  }
+
   rpc::TlsConnection& connection_;
   rpc::DataReader reader_;
+  absl::Duration limit_;  // for a message
 };
 
 absl::StatusOr<UniqueFd> ListenOn(const addrinfo& address) {
@@ -131,6 +142,7 @@ DataServer::DataServer(DataServerOptions options, UniqueFd socket,
       port_(port),
       identity_(std::move(identity)),
       loaded_(Clock::Real().Now()),
+      closers_(kCloserLimits),
       handshakes_(kHandshakeLimits),
       thread_([this] { Run(); }) {}
 
@@ -188,6 +200,7 @@ void DataServer::Leave(const Connection& connection) {
 }
 
 void DataServer::Welcome(UniqueFd socket) {
+  if (stop_.cancelled()) return;
   auto accepted = rpc::TlsConnection::Accept(std::move(socket), Identity(),
                                              kHandshakeLimit);
   if (!accepted.ok()) {
@@ -199,31 +212,28 @@ void DataServer::Welcome(UniqueFd socket) {
       CallerOfNames(connection->PeerNames(), connection->PeerAddress());
   if (!Enter(connection)) return;
   const absl::Status taken = options_.carriers.Submit(
-      [this, caller, connection] {
-        Serve(caller, *connection);
-        Leave(connection);
-      },
-      caller.name);
-  if (!taken.ok()) {
-    End(*connection, TooManyTransfers());
-    Leave(connection);
-  }
+      [this, caller, connection] { Serve(caller, connection); }, caller.name);
+  if (!taken.ok()) End(connection, TooManyTransfers());
 }
 
-void DataServer::Serve(const Caller& caller, rpc::TlsConnection& connection) {
-  DataCaller call(connection);
+void DataServer::Serve(const Caller& caller, const Connection& connection) {
+  DataCaller call(*connection);
   absl::Status ended = options_.desk.Push(caller, call);
   if (!call.status().ok()) ended = call.status();
   End(connection, ended);
 }
 
-void DataServer::End(rpc::TlsConnection& connection,
-                     const absl::Status& status) {
+void DataServer::End(const Connection& connection, const absl::Status& status) {
   options_.metrics.CountCall("PushImage", status.code());
   v1::DataReply last;
   *last.mutable_end() = rpc::ToStatusProto(status);
-  (void)rpc::WriteReply(connection, last);
-  connection.Close(kCloseLimit);
+  (void)rpc::WriteReply(*connection, last);
+  // Nobody's carrier waits until the caller has read that.
+  const absl::Status closing = closers_.Submit([this, connection] {
+    connection->Close(kCloseLimit);
+    Leave(connection);
+  });
+  if (!closing.ok()) Leave(connection);
 }
 
 }  // namespace ckpt::agent

@@ -9,8 +9,8 @@
 //
 // Who calls are the names in the certificate, and what they may do the desk
 // decides, as for gRPC (agent/tls_server.h); a stream that is no further one of
-// a push is refused.  The certificates' files are read anew for a connection
-// that comes TlsServer::kRotationInterval after they were.
+// a push that is under way is refused.  The certificates' files are read anew
+// for a connection that comes TlsServer::kRotationInterval after they were.
 //
 // Thread-safe.
 #ifndef CKPT_AGENT_DATA_SERVER_H_
@@ -72,9 +72,9 @@ class DataServer {
   void Accept();
   // The handshake, and then the stream is a carrier's.
   void Welcome(UniqueFd socket);
-  void Serve(const Caller& caller, rpc::TlsConnection& connection);
-  // Tells the caller how its stream ended.
-  void End(rpc::TlsConnection& connection, const absl::Status& status);
+  void Serve(const Caller& caller, const Connection& connection);
+  // Tells the caller how its stream ended, and leaves.
+  void End(const Connection& connection, const absl::Status& status);
   rpc::TlsIdentity Identity();
   // Whether the server still serves; then Leave() is to follow.
   bool Enter(const Connection& connection);
@@ -91,6 +91,7 @@ class DataServer {
   std::set<Connection> connections_ ABSL_GUARDED_BY(mutex_);
   bool ending_ ABSL_GUARDED_BY(mutex_) = false;
 
+  WorkerPool closers_;
   WorkerPool handshakes_;
   std::thread thread_;
 };

@@ -36,9 +36,11 @@ absl::Status TransferDesk::TakeIn(const Caller& caller, PushCaller& call,
   // Before it is waited for what the caller says.
   CKPT_RETURN_IF_ERROR(gate_.AdmitVerb(caller, PUSH, ""));
   transfer::PushSession session(
-      receiver_, [&](const std::string& image, const std::string& cgroup) {
+      receiver_,
+      [&](const std::string& image, const std::string& cgroup) {
         return gate_.Admit(caller, PUSH, {cgroup}, image);
-      });
+      },
+      call.Joins());
   v1::PushRequest request;
   AlignedBytes apart;
   v1::ImageAnnouncement begun;

@@ -43,6 +43,8 @@ class PushCaller {
   virtual ~PushCaller() = default;
   virtual bool Read(v1::PushRequest* request, AlignedBytes* apart) = 0;
   virtual bool Write(const v1::PushReply& reply) = 0;
+  // Whether it may only be a further stream of a push that is under way.
+  virtual bool Joins() const { return false; }
 };
 
 class PullCaller {

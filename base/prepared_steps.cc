@@ -163,7 +163,7 @@ void PreparedSteps::AppendDescriptors(std::vector<int>& fds) const {
   for (const Step& step : steps_) {
     const bool is_pid = step.kind == Kind::kLimitFileSize ||
                         step.kind == Kind::kKillProcessGroup;
-    if (!is_pid) fds.push_back(step.number);
+    if (!is_pid && step.number >= 0) fds.push_back(step.number);
     if (step.kind == Kind::kIfExists) {
       step.then->AppendDescriptors(fds);
       step.otherwise->AppendDescriptors(fds);

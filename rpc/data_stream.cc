@@ -13,11 +13,15 @@ namespace ckpt::rpc {
 namespace {
 
 constexpr absl::Duration kConnectLimit = absl::Milliseconds(1500);
+// Whatever has been connected to may be no node's port for data.
+constexpr absl::Duration kAnswerLimit = absl::Milliseconds(1500);
 
 class DataStream : public transfer::PushStream {
  public:
   explicit DataStream(std::unique_ptr<TlsConnection> connection)
-      : connection_(std::move(connection)) {}
+      : connection_(std::move(connection)) {
+    connection_->SetLimit(kAnswerLimit);
+  }
 
   bool Write(v1::PushRequest request) override {
     // The other end says nothing without being asked but that it has ended.
@@ -28,6 +32,7 @@ class DataStream : public transfer::PushStream {
     auto answer = ReadReply(*connection_);
     if (answer.ok() && answer->has_reply()) {
       *reply = std::move(*answer->mutable_reply());
+      connection_->SetLimit(absl::ZeroDuration());
       return true;
     }
     NoteEnd(answer);

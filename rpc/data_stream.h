@@ -12,8 +12,8 @@
 
 namespace ckpt::rpc {
 
-// Connects, which takes 1.5 s at most, beside the resolver.  Errors of
-// TlsConnection::Connect().
+// Connects, which takes 1.5 s at most, beside the resolver, as the first answer
+// does then.  Errors of TlsConnection::Connect().
 absl::StatusOr<std::unique_ptr<transfer::PushStream>> OpenDataStream(
     const HostPort& data_port, const TlsIdentity& identity);
 

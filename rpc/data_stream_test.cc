@@ -13,6 +13,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
+#include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
 #include "base/aligned_bytes.h"
 #include "base/unique_fd.h"
@@ -211,6 +212,38 @@ TEST_F(DataStreamTest, BrokenConnectionIsNoEnd) {
   EXPECT_TRUE(absl::IsUnavailable((*stream)->Finish()));
   port_.Wait();
   EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+}
+
+TEST_F(DataStreamTest, WhoSaysNothingIsNotWaitedFor) {
+  absl::Notification given_up;
+  port_.Start(node_, [&](auto connection) {
+    ASSERT_TRUE(connection.ok()) << connection.status();
+    given_up.WaitForNotification();
+  });
+  const auto stream = OpenDataStream(port_.place(), mover_);
+  ASSERT_TRUE(stream.ok()) << stream.status();
+  EXPECT_TRUE((*stream)->Write(Announcement()));
+  v1::PushReply reply;
+  EXPECT_FALSE((*stream)->Read(&reply));
+  EXPECT_TRUE(absl::IsUnavailable((*stream)->Finish()));
+  given_up.Notify();
+}
+
+TEST_F(DataStreamTest, WhatComesAfterTheDeadlineIsNotRead) {
+  std::string read(2, 'x');
+  port_.Start(node_, [&](auto connection) {
+    ASSERT_TRUE(connection.ok()) << connection.status();
+    (*connection)->SetReadDeadline(absl::InfiniteFuture());
+    EXPECT_TRUE((*connection)->Read(read.data(), 1));
+    (*connection)->SetReadDeadline(absl::InfinitePast());
+    EXPECT_FALSE((*connection)->Read(read.data() + 1, 1));
+  });
+  const auto connection = TlsConnection::Connect(port_.place(), mover_, kLimit);
+  ASSERT_TRUE(connection.ok()) << connection.status();
+  EXPECT_TRUE((*connection)->Write("a"));
+  EXPECT_TRUE((*connection)->Write("b"));
+  port_.Wait();
+  EXPECT_EQ(read, "ax");
 }
 
 TEST_F(DataStreamTest, CancelEndsWhatWaits) {

@@ -11,6 +11,7 @@
 #include <sys/uio.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <utility>
 
@@ -37,6 +38,7 @@ struct Socket {
   UniqueFd fd;
   char ahead[SSL3_RT_HEADER_LENGTH] = {};
   size_t ahead_size = 0;
+  absl::Time deadline = absl::InfiniteFuture();  // of reading
 };
 
 Socket& SocketOf(BIO* bio) {
@@ -46,8 +48,11 @@ Socket& SocketOf(BIO* bio) {
 // A socket as OpenSSL has them, but that nobody is sent a SIGPIPE for.
 int SendTo(BIO* bio, const char* bytes, int count) {
   ::BIO_clear_retry_flags(bio);
-  const ssize_t sent = ::send(SocketOf(bio).fd.get(), bytes,
-                              static_cast<size_t>(count), MSG_NOSIGNAL);
+  const int fd = SocketOf(bio).fd.get();
+  ssize_t sent;
+  do {
+    sent = ::send(fd, bytes, static_cast<size_t>(count), MSG_NOSIGNAL);
+  } while (sent < 0 && errno == EINTR);
   if (sent < 0 && ::BIO_sock_should_retry(-1) == 1) ::BIO_set_retry_write(bio);
   return static_cast<int>(sent);
 }
@@ -64,7 +69,12 @@ int ReceiveFrom(BIO* bio, char* bytes, int count) {
     return static_cast<int>(taken);
   }
   iovec parts[] = {{bytes, wanted}, {socket.ahead, sizeof(socket.ahead)}};
-  const ssize_t received = ::readv(socket.fd.get(), parts, 2);
+  // A stopped process that goes on finds itself interrupted (signal(7)).
+  ssize_t received;
+  do {
+    received = ::readv(socket.fd.get(), parts, 2);
+  } while (received < 0 && errno == EINTR);
+  if (received > 0 && Clock::Real().Now() > socket.deadline) return -1;
   if (received < 0 && ::BIO_sock_should_retry(-1) == 1) {
     ::BIO_set_retry_read(bio);
   }
@@ -193,6 +203,10 @@ void TlsConnection::SetLimit(absl::Duration limit) {
     (void)::setsockopt(session_->socket.fd.get(), SOL_SOCKET, name, &time,
                        sizeof(time));
   }
+}
+
+void TlsConnection::SetReadDeadline(absl::Time deadline) {
+  session_->socket.deadline = deadline;
 }
 
 bool TlsConnection::Write(absl::string_view bytes) {

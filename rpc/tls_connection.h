@@ -40,9 +40,12 @@ class TlsConnection {
   TlsConnection(const TlsConnection&) = delete;
   TlsConnection& operator=(const TlsConnection&) = delete;
 
-  // How long Read() and Write() wait while nothing moves.  A node that has
-  // vanished is noticed sooner, by TCP.
+  // How long Read() and Write() wait while nothing moves; 0: for ever.  A node
+  // that has vanished is noticed sooner, by TCP.
   void SetLimit(absl::Duration limit);
+  // On Clock::Real().  What comes later is not read, so that nobody holds up a
+  // reader with a byte now and then.
+  void SetReadDeadline(absl::Time deadline);
 
   // All of it.  False: the connection has ended, was cut, or stood still.
   bool Write(absl::string_view bytes);

@@ -89,10 +89,12 @@ class PushImpl : public Push {
                         std::vector<std::unique_ptr<PushStream>>& streams);
   // Opens a call and announces the image there.
   absl::StatusOr<v1::ArrivalState> Announce(PushStream& stream, bool further);
-  // Opens the further streams: to the data port if there is one and it can be
-  // reached; whether it is.
+  // Opens the further streams: to the data port if there is one and it serves;
+  // whether it does.  Only those to it are announced already.
   bool OpenFurther(uint16_t data_port, CallGroup& calls,
                    std::vector<std::unique_ptr<PushStream>>& streams);
+  absl::Status OpenData(uint16_t data_port, CallGroup& calls,
+                        std::vector<std::unique_ptr<PushStream>>& streams);
   absl::Status SendChunks(PushStream& stream);
   // Says now and then that the call is there, until all `sending` have ended.
   absl::Status KeepAlive(PushStream& stream, Countdown& sending);
@@ -109,8 +111,10 @@ class PushImpl : public Push {
   Cancellation stop_;
   Retry retry_;                 // of thread_
   uint64_t arrived_bytes_ = 0;  // at the last try's begin; of thread_
-  bool commit_sent_ = false;    // ever; of thread_
-  v1::TransferReport report_;   // of thread_
+  // Of the present try, but not to be used; of thread_.
+  std::vector<std::unique_ptr<PushStream>> unused_;
+  bool commit_sent_ = false;   // ever; of thread_
+  v1::TransferReport report_;  // of thread_
 
   mutable absl::Mutex mutex_;
   CallGroup* calls_ ABSL_GUARDED_BY(mutex_) = nullptr;  // of the present try
@@ -151,6 +155,7 @@ absl::Status PushImpl::Try() {
     const absl::MutexLock lock(&mutex_);
     if (stop_.cancelled()) return CancelledTransfer();
     calls_ = &calls;
+    unused_.clear();
   }
   // They outlive all that may cancel them, whichever way the try ends.
   std::vector<std::unique_ptr<PushStream>> streams;
@@ -188,13 +193,17 @@ absl::Status PushImpl::TryCalls(
   Countdown sending(streams.size() - 1);
   std::vector<std::thread> threads;
   for (size_t i = 1; i < streams.size(); ++i) {
-    threads.emplace_back([this, &calls, &sending, stream = streams[i].get()] {
-      absl::Status status = Announce(*stream, /*further=*/true).status();
-      if (status.ok()) status = SendChunks(*stream);
-      if (status.ok()) status = stream->Finish();
-      calls.Fail(status);
-      sending.Down();
-    });
+    threads.emplace_back(
+        [this, by_data_port, &calls, &sending, stream = streams[i].get()] {
+          absl::Status status;
+          if (!by_data_port) {
+            status = Announce(*stream, /*further=*/true).status();
+          }
+          if (status.ok()) status = SendChunks(*stream);
+          if (status.ok()) status = stream->Finish();
+          calls.Fail(status);
+          sending.Down();
+        });
   }
   calls.Fail(by_data_port ? KeepAlive(*streams[0], sending)
                           : SendChunks(*streams[0]));
@@ -210,17 +219,29 @@ bool PushImpl::OpenFurther(uint16_t data_port, CallGroup& calls,
                            std::vector<std::unique_ptr<PushStream>>& streams) {
   const auto count = static_cast<size_t>(StreamsOf(options_));
   while (data_port != 0 && report_.data_port_problem().empty()) {
-    auto stream = link_.OpenData(data_port);
-    if (!stream.ok()) {
-      report_.set_data_port_problem(std::string(stream.status().message()));
+    const absl::Status opened = OpenData(data_port, calls, streams);
+    if (!opened.ok()) {
+      report_.set_data_port_problem(std::string(opened.message()));
       break;
     }
-    Keep(*std::move(stream), calls, streams);
     if (streams.size() > count) return true;
   }
   if (streams.size() > 1) return true;
   while (streams.size() < count) Keep(link_.OpenPush(), calls, streams);
   return false;
+}
+
+absl::Status PushImpl::OpenData(
+    uint16_t data_port, CallGroup& calls,
+    std::vector<std::unique_ptr<PushStream>>& streams) {
+  CKPT_ASSIGN_OR_RETURN(auto stream, link_.OpenData(data_port));
+  Keep(std::move(stream), calls, streams);
+  // Before anything relies on it: what listens there may be anything.
+  absl::Status announced = Announce(*streams.back(), /*further=*/true).status();
+  if (announced.ok()) return announced;
+  unused_.push_back(std::move(streams.back()));
+  streams.pop_back();
+  return announced;
 }
 
 absl::Status PushImpl::KeepAlive(PushStream& stream, Countdown& sending) {

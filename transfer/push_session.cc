@@ -18,6 +18,11 @@ absl::StatusOr<absl::optional<v1::PushReply>> PushSession::Begin(
     const v1::ImageAnnouncement& announcement) {
   if (arrival_ != nullptr) return OutOfOrder("this one has begun already");
   CKPT_RETURN_IF_ERROR(admit_(announcement.image(), announcement.cgroup()));
+  if (joins_ && !receiver_.IsUnderWay(announcement)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("no push of image ", announcement.image(),
+                     " that this stream could be of is under way here"));
+  }
   CKPT_ASSIGN_OR_RETURN(arrival_, receiver_.Open(announcement));
   v1::PushReply reply;
   *reply.mutable_state() = arrival_->state();

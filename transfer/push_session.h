@@ -32,8 +32,9 @@ class PushSession {
   using Admit = std::function<absl::Status(const std::string& image,
                                            const std::string& cgroup)>;
 
-  PushSession(Receiver& receiver, Admit admit)
-      : receiver_(receiver), admit_(std::move(admit)) {}
+  // `joins`: it is to be a further stream of a push that is under way.
+  PushSession(Receiver& receiver, Admit admit, bool joins = false)
+      : receiver_(receiver), admit_(std::move(admit)), joins_(joins) {}
 
   // FailedPrecondition: out of order.  Errors of `admit` and of Receiver.
   // `apart` as for Arrival::Add().
@@ -49,6 +50,7 @@ class PushSession {
 
   Receiver& receiver_;
   const Admit admit_;
+  const bool joins_;
   std::unique_ptr<Arrival> arrival_;
   bool ended_ = false;  // by a commit or a discard
 };

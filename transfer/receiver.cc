@@ -51,6 +51,12 @@ absl::Status CheckAnnouncement(const v1::ImageAnnouncement& announcement) {
   return absl::OkStatus();
 }
 
+bool IsOf(const v1::ImageAnnouncement& announcement,
+          const ArrivingFiles& files) {
+  return files.announcement().transfer_id() == announcement.transfer_id() &&
+         files.announcement().cgroup() == announcement.cgroup();
+}
+
 v1::ArrivedChunk HeadOf(const v1::ImageChunk& chunk) {
   v1::ArrivedChunk head;
   head.set_file(chunk.file());
@@ -145,6 +151,19 @@ absl::Status Arrival::Discard() {
   return files_->Discard();
 }
 
+bool Receiver::IsUnderWay(const v1::ImageAnnouncement& announcement) {
+  std::shared_ptr<Name> name;
+  {
+    const absl::MutexLock lock(&mutex_);
+    const auto known = names_.find(announcement.image());
+    if (known == names_.end()) return false;
+    name = known->second;
+  }
+  const absl::MutexLock lock(&name->mutex);
+  const std::shared_ptr<ArrivingFiles> files = name->files.lock();
+  return files != nullptr && IsOf(announcement, *files);
+}
+
 absl::StatusOr<std::shared_ptr<ArrivingFiles>> Receiver::FilesOf(
     const v1::ImageAnnouncement& announcement) {
   std::shared_ptr<Name> name;
@@ -160,10 +179,7 @@ absl::StatusOr<std::shared_ptr<ArrivingFiles>> Receiver::FilesOf(
   // What has arrived before is read: others need not wait for that.
   const absl::MutexLock lock(&name->mutex);
   if (std::shared_ptr<ArrivingFiles> files = name->files.lock()) {
-    if (files->announcement().transfer_id() == announcement.transfer_id() &&
-        files->announcement().cgroup() == announcement.cgroup()) {
-      return files;
-    }
+    if (IsOf(announcement, *files)) return files;
     return absl::UnavailableError(
         absl::StrCat("another transfer to the name ", announcement.image(),
                      " is under way; choose another name, or try later"));

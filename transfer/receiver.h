@@ -100,6 +100,9 @@ class Receiver {
   absl::StatusOr<std::unique_ptr<Arrival>> Open(
       const v1::ImageAnnouncement& announcement);
 
+  // Whether another stream of the announced transfer is there.
+  bool IsUnderWay(const v1::ImageAnnouncement& announcement);
+
  private:
   struct Name {
     absl::Mutex mutex;

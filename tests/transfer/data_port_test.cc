@@ -215,6 +215,8 @@ TEST_F(DataPortTest, WhatIsNoFurtherStreamIsRefused) {
   v1::PushRequest first = Announcement();
   first.mutable_begin()->set_further_stream(false);
   EXPECT_TRUE(absl::IsFailedPrecondition(EndOf(mover_, first)));
+  // Of a push to some other node.
+  EXPECT_TRUE(absl::IsFailedPrecondition(EndOf(mover_, Announcement())));
 
   auto connection = rpc::TlsConnection::Connect(DataPort(), IdentityIn(mover_),
                                                 absl::Seconds(20));
