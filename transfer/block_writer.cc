@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -19,7 +20,7 @@ namespace {
 // Memory of what waits for the disk, of all streams of a transfer; and of what
 // is kept for what comes next, which is all of it: given back to malloc() and
 // asked for again it would be scattered over ever more memory.
-constexpr size_t kMostWaitingBytes = 8 << 20;
+constexpr size_t kMostWaitingBytes = 16 << 20;
 constexpr size_t kMostRecycledBytes =
     kMostWaitingBytes + BlockWriter::kBlockBytes;
 // More than any disk asks for.
@@ -161,7 +162,7 @@ size_t BlockWriter::WritePastCache(const std::vector<Piece>& pieces) {
   std::vector<iovec> parts;
   size_t size = 0;
   for (const Piece& piece : pieces) {
-    if (!IsAligned(size)) break;
+    if (!IsAligned(size) || parts.size() == IOV_MAX) break;
     parts.push_back({.iov_base = const_cast<char*>(piece.bytes.data()),
                      .iov_len = piece.bytes.size()});
     size += piece.bytes.size();

@@ -39,7 +39,9 @@ absl::Status WriteBytes(int fd, absl::string_view bytes, uint64_t offset,
 // Thread-safe.
 class BlockWriter {
  public:
-  static constexpr size_t kBlockBytes = 1 << 20;
+  // The kernel makes several requests to the disk of it, which works on them at
+  // a time.
+  static constexpr size_t kBlockBytes = 4 << 20;
   // Less is not worth a hand-over.
   static constexpr size_t kLeastBytes = 64 << 10;
 
