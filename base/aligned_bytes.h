@@ -9,29 +9,24 @@
 
 namespace ckpt {
 
-template <typename T, std::size_t kAlignment>
+inline constexpr std::size_t kDirectAlignment = 4096;
+
+template <typename T>
 struct AlignedAllocator {
   using value_type = T;
-  template <typename Other>
-  struct rebind {
-    using other = AlignedAllocator<Other, kAlignment>;
-  };
 
   T* allocate(std::size_t count) {
     return static_cast<T*>(
-        ::operator new(count * sizeof(T), std::align_val_t(kAlignment)));
+        ::operator new(count * sizeof(T), std::align_val_t(kDirectAlignment)));
   }
   void deallocate(T* memory, std::size_t) {
-    ::operator delete(memory, std::align_val_t(kAlignment));
+    ::operator delete(memory, std::align_val_t(kDirectAlignment));
   }
   bool operator==(const AlignedAllocator&) const { return true; }
 };
 
-inline constexpr std::size_t kDirectAlignment = 4096;
-
 using AlignedBytes =
-    std::basic_string<char, std::char_traits<char>,
-                      AlignedAllocator<char, kDirectAlignment>>;
+    std::basic_string<char, std::char_traits<char>, AlignedAllocator<char>>;
 
 }  // namespace ckpt
 

@@ -23,6 +23,7 @@ namespace {
 constexpr size_t kMostWaitingBytes = 16 << 20;
 constexpr size_t kMostRecycledBytes =
     kMostWaitingBytes + BlockWriter::kBlockBytes;
+
 // More than any disk asks for.
 bool IsAligned(uint64_t number) { return number % kDirectAlignment == 0; }
 

@@ -1,7 +1,7 @@
 // Writes what arrives of memory pages, in large blocks and by one thread, so
 // that those who receive it neither wait for the disk nor for each other.
 //
-//   BlockWriter writer(dir_fd, {.past_cache = true}, written);
+//   BlockWriter writer(dir_fd, {.past_cache = true}, notes);
 //   BlockWriter::Stream stream(writer);         // one for each stream
 //   CKPT_RETURN_IF_ERROR(stream.Add(head, bytes));
 //   CKPT_RETURN_IF_ERROR(stream.Flush());       // all of it is written

@@ -5,9 +5,9 @@
 //   if (encoder.Encode(bytes, /*level=*/1, &chunk)) Send(chunk);
 //
 //   ChunkDecoder decoder;
-//   CKPT_ASSIGN_OR_RETURN(const auto piece, decoder.Decode(chunk,
-//   chunk.data())); for (const Run& run : piece.data) pwrite(...,
-//   chunk.offset() + run.begin);
+//   CKPT_ASSIGN_OR_RETURN(const auto piece,
+//                         decoder.Decode(chunk, chunk.data()));
+//   for (const Run& run : piece.data) pwrite(..., chunk.offset() + run.begin);
 //
 // What is decoded may come from anybody: nothing in it is believed.
 #ifndef CKPT_TRANSFER_CHUNK_H_

@@ -39,7 +39,7 @@ class Node {
             return absl::OkStatus();
           });
     }
-    v1::PushRequest request = RequestOf(step);
+    const v1::PushRequest request = RequestOf(step);
     if (request.has_begin()) image_ = request.begin().image();
     const auto reply = session->Take(request);
     if (!reply.ok()) session = nullptr;  // the call is over
